@@ -48,9 +48,7 @@ def canonical_json(content: Any) -> str:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Sorted keys, 6 decimals, LF, trailing newline. Raises ValueError on NaN or infinity, naming the key."""
-    text = json.dumps(
-        _rounded(content, path.name), sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False
-    )
+    text = json.dumps(_rounded(content, path.name), sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False)
     write_bytes(path, (text + "\n").encode())
 
 

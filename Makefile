@@ -1,0 +1,56 @@
+# `make` lists what there is. Only Python 3.11+, git and make are needed; everything else goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test experiment crossval data verify ui lint lock clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make the virtual environment and install what requirements.lock pins
+
+$(READY): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@touch $@
+
+repro: $(READY) ## run the whole chain on what params.yaml names (the embedded sample, at first)
+	dvc repro --quiet sample
+	python -m derm check
+	dvc repro
+	@echo "report: plots/report/index.html    all runs side by side: make ui"
+
+test: $(READY) lint ## style, types and tests
+	python -m pytest -n 2 --dist loadgroup
+
+lint: $(READY) ## style and types only
+	ruff check .
+	ruff format --check .
+	basedpyright
+
+experiment: $(READY) ## run a recipe: make experiment RECIPE=name SET="key=value ..."
+	python -m experiments run --recipe "$(RECIPE)" --set '$(SET)'
+
+crossval: $(READY) ## run a recipe on every fold: make crossval RECIPE=name SET="key=value ..."
+	python -m experiments crossval --recipe "$(RECIPE)" --set '$(SET)'
+
+data: $(READY) ## use your own dataset: make data ROOT=folder
+	python -m experiments data "$(ROOT)"
+	python -m derm check
+
+verify: $(READY) ## compute the committed state anew in an empty clone: same bytes, same numbers, or what differs
+	python -m experiments verify
+
+ui: $(READY) ## every experiment side by side, in MLflow
+	python -m experiments ui
+
+lock: ## write requirements.lock anew from requirements.txt (needs uv)
+	uv pip compile --universal --python-version 3.11 requirements.txt -o requirements.lock --custom-compile-command "make lock"
+
+clean: ## remove the virtual environment, caches and journal; results and the MLflow store stay
+	rm -rf $(VENV) .derm .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

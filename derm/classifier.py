@@ -1,0 +1,86 @@
+"""The packaged classifier: an image in, calibrated probabilities, a decision and a flag out; needs only its folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save
+
+from derm.decisions.outcome import Calibration, outcomes, read_calibration
+from derm.device import choose_device
+from derm.embedding.extract import embed_batch
+from derm.encoders.encoder import Encoder
+from derm.encoders.registry import build_as_described
+from derm.errors import UserError
+from derm.files import read_json, write_bytes, write_json
+from derm.heads.head import Head, head_logits, read_head, write_head
+
+FOLDER = Path("models/classifier")
+
+
+class Classifier:
+    """Encoder, head and calibration, as the chain left them; predicts as the chain did, float16 round trip included."""
+
+    def __init__(self, encoder: Encoder, batch_size: int, head: Head, calibration: Calibration) -> None:
+        self.device = choose_device()
+        self.encoder = encoder.to(self.device)
+        self.batch_size = batch_size
+        self.head = head
+        self.calibration = calibration
+
+    @staticmethod
+    def load(folder: Path = FOLDER) -> "Classifier":
+        """Read a packaged classifier; weights that are not in the folder come from their hub, checked by digest.
+
+        UserError if something is missing, damaged, or not what the package was made with.
+        """
+        description = read_json(folder / "classifier.json")
+        state: dict[str, torch.Tensor] | None = None
+        if description["weights"] == "packaged":
+            if not (folder / "encoder.safetensors").is_file():
+                raise UserError(f"{folder / 'encoder.safetensors'} is missing: copy the whole folder")
+            state = load_file(folder / "encoder.safetensors")
+        encoder = build_as_described(description["features"]["encoder"], state)
+        head, calibration = read_head(folder / "head.safetensors"), read_calibration(folder / "calibration.json")
+        return Classifier(encoder, description["features"]["batch_size"], head, calibration)
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in the order of the probabilities."""
+        return self.calibration.classes
+
+    def predict(self, images: Sequence[Image.Image]) -> pd.DataFrame:
+        """One row for each upright RGB image (see `derm.images.decode`).
+
+        Columns: p_<class>..., predicted and decision (class index), flag (1 or 0; empty without a positive class).
+        """
+        pooled = [
+            embed_batch(self.encoder, torch.stack(batch), self.batch_size, self.device)
+            for start in range(0, len(images), self.batch_size)
+            if (batch := [self.encoder.transform(image) for image in images[start : start + self.batch_size]])
+        ]
+        return outcomes(head_logits(self.head, np.concatenate(pooled)), self.calibration)
+
+
+def write_classifier(
+    encoder: Encoder,
+    features_manifest: dict[str, Any],
+    head: Head,
+    calibration: Calibration,
+    max_encoder_bytes: int,
+    folder: Path = FOLDER,
+) -> str:
+    """Write the folder. Returns where the encoder's weights are: `none`, `packaged`, or `hub` (over the limit)."""
+    size = sum(tensor.numel() * tensor.element_size() for tensor in encoder.weights.values())
+    where = "none" if not size else ("packaged" if size <= max_encoder_bytes else "hub")
+    if where == "packaged":
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in sorted(encoder.weights.items())}
+        write_bytes(folder / "encoder.safetensors", save(tensors))
+    write_head(head, folder / "head.safetensors")
+    write_json(folder / "calibration.json", calibration.model_dump())
+    write_json(folder / "classifier.json", {"features": features_manifest, "weights": where})
+    return where

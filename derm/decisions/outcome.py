@@ -1,0 +1,70 @@
+"""From logits to what is told: probabilities, the decision and the flag, which are three different things."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from derm.calibration.temperature import apply_temperature
+from derm.files import read_json
+from derm.params import Section
+
+CALIBRATION_FILE = Path("models/calibration/calibration.json")
+
+
+class DecideParams(Section):
+    """Section `decide`: what is done with probabilities."""
+
+    rule: Literal["argmax", "prior"]
+    tau: float = Field(ge=0, le=5)
+    sensitivity: float = Field(gt=0, lt=1)
+
+
+class Calibration(Section):
+    """What `calibrate` fitted: all that stands between logits and an outcome.
+
+    priors: share of lesions by class in the training part. threshold: the positive class is flagged from here on;
+    null without a positive class.
+    """
+
+    classes: list[str]
+    positive: str | None
+    method: str
+    temperature: float
+    rule: Literal["argmax", "prior"]
+    tau: float
+    priors: list[float]
+    threshold: float | None
+    target_sensitivity: float
+
+
+def read_calibration(path: Path = CALIBRATION_FILE) -> Calibration:
+    """What `calibrate` wrote. UserError if it is missing."""
+    return Calibration.model_validate(read_json(path))
+
+
+def decide(probabilities: np.ndarray, rule: str, tau: float, priors: np.ndarray) -> np.ndarray:
+    """The class decided for, int [n].
+
+    `argmax`: the most probable one. `prior`: the largest ``log p - tau log prior``, which with tau 1 minimises the
+    balanced error if the probabilities are calibrated (Menon et al. 2021, arXiv 2007.07314, post-hoc adjustment).
+    """
+    if rule == "argmax":
+        return probabilities.argmax(axis=1)
+    with np.errstate(divide="ignore"):
+        return (np.log(probabilities) - tau * np.log(priors)).argmax(axis=1)
+
+
+def outcomes(logits: np.ndarray, calibration: Calibration) -> pd.DataFrame:
+    """Columns p_<class>..., predicted and decision (class index) and flag (1 or 0; empty without a positive class)."""
+    classes = calibration.classes
+    probabilities = apply_temperature(logits, calibration.temperature)
+    table = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes])
+    table["predicted"] = probabilities.argmax(axis=1)
+    table["decision"] = decide(probabilities, calibration.rule, calibration.tau, np.array(calibration.priors))
+    table["flag"] = ""
+    if calibration.positive is not None and calibration.threshold is not None:
+        table["flag"] = (table[f"p_{calibration.positive}"] >= calibration.threshold).astype(int)
+    return table

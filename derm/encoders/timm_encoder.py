@@ -1,0 +1,199 @@
+"""Any timm model as an encoder: preprocessing from the model's own config, strict weights, its own pooling."""
+
+import difflib
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.data import create_transform, resolve_model_data_config
+from torch import nn
+
+from derm.encoders.encoder import Encoder, weights_digest
+from derm.errors import UserError
+from derm.files import file_digest
+
+
+class TimmMaps(nn.Module):
+    """Images [batch, 3, height, width] -> the model's unpooled features, in its own layout."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.model.forward_features(images)
+
+
+class TimmPooling(nn.Module):
+    """Unpooled features -> [batch, dim], by the model's own head without its classifier."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        return self.model.forward_head(maps, pre_logits=True)
+
+
+def build_from_params(name: str, weights: str, sha256: str, model_args: dict[str, Any], seed: int) -> Encoder:
+    """A timm model with weights `pretrained`, `random` or from a safetensors file whose digest is given."""
+    if weights == "pretrained":
+        model = _pretrained(name, model_args)
+    elif weights == "random":
+        torch.manual_seed(seed)
+        model = _create(name, model_args)
+    elif weights == "none":
+        raise UserError(
+            f"encoder.weights is 'none', but timm/{name} needs some: "
+            "set encoder.weights to pretrained, random or a safetensors file"
+        )
+    else:
+        model = _create(name, model_args)
+        _load_strictly(model, _read_weights(weights, sha256), weights)
+    return _encoder(name, model, model_args, "random" if weights == "random" else "trained")
+
+
+def build_from_manifest(manifest: dict[str, Any], state: dict[str, torch.Tensor] | None) -> Encoder:
+    """The model of a manifest; its weights from `state`, else from the hub."""
+    name = manifest["encoder"].removeprefix("timm/")
+    if state is None:
+        model = _pretrained(name, manifest["model_args"])
+    else:
+        model = _create(name, manifest["model_args"])
+        _load_strictly(model, state, "the packaged encoder")
+    return _encoder(name, model, manifest["model_args"], manifest["weights"])
+
+
+def _encoder(name: str, model: nn.Module, model_args: dict[str, Any], weights: str) -> Encoder:
+    model.eval().requires_grad_(False)
+    config = resolve_model_data_config(model)
+    maps = TimmMaps(model)
+    cam_layer, to_grid = _cam_layer(model, maps)
+    recipe = ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")
+    return Encoder(
+        maps=maps,
+        pooling=TimmPooling(model),
+        transform=create_transform(**config, is_training=False),
+        manifest={
+            "encoder": f"timm/{name}",
+            "weights": weights,
+            "weights_digest": weights_digest(model.state_dict()),
+            "model_args": model_args,
+            "transform": {key: list(config[key]) if isinstance(config[key], tuple) else config[key] for key in recipe},
+            "pooling": "own",
+            "precision": "float32",
+        },
+        cam_layer=cam_layer,
+        to_grid=to_grid,
+        covered=partial(_covered, config),
+        weights=dict(model.state_dict()),
+    )
+
+
+def _create(name: str, model_args: dict[str, Any], pretrained: bool = False) -> nn.Module:
+    if not timm.is_model(name.split(".", maxsplit=1)[0]):
+        near = difflib.get_close_matches(name, timm.list_models(), n=1, cutoff=0)[0]
+        raise UserError(f"encoder.name: timm has no model {name!r}; the nearest is 'timm/{near}'")
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, **model_args)
+    except (TypeError, AssertionError) as error:
+        raise UserError(f"encoder.model_args {model_args} do not fit timm/{name}: {error}") from None
+
+
+def _pretrained(name: str, model_args: dict[str, Any]) -> nn.Module:
+    """Weights from the hub. What goes wrong on the way depends on hub, proxy and model: one line tells it."""
+    import huggingface_hub.errors
+
+    ways_out = (
+        "check the network, or take the weights from a file: encoder.weights=<file>.safetensors with "
+        "encoder.weights_sha256, or encoder.weights=random for a trial without meaning"
+    )
+    try:
+        return _create(name, model_args, pretrained=True)
+    except (huggingface_hub.errors.HfHubHTTPError, OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"pretrained weights of timm/{name} cannot be had ({reason}); {ways_out}") from None
+
+
+def _read_weights(weights: str, sha256: str) -> dict[str, torch.Tensor]:
+    path = Path(weights)
+    if path.suffix != ".safetensors":
+        raise UserError(
+            f"encoder.weights is {weights!r}, expected none, pretrained, random or a .safetensors file "
+            "(other formats can run code when they are loaded)"
+        )
+    if not path.is_file():
+        raise UserError(f"encoder.weights: no file {weights!r} (queued experiments need an absolute path)")
+    actual = file_digest(path)
+    if not sha256:
+        raise UserError(
+            f"encoder.weights_sha256 is empty, but {weights!r} needs its digest: "
+            f"compare {actual} with the one its publisher gives, then set it"
+        )
+    if actual != sha256:
+        raise UserError(f"encoder.weights: {weights!r} has digest {actual}, encoder.weights_sha256 says {sha256}")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"encoder.weights: {weights!r} is not a safetensors file: {error}") from None
+
+
+def _load_strictly(model: nn.Module, state: dict[str, torch.Tensor], where: str) -> None:
+    """Every tensor of the model from the file, and none left over but the classifier's."""
+    classifier = getattr(model, "default_cfg", {}).get("classifier") or ()
+    heads = tuple(f"{name}." for name in ((classifier,) if isinstance(classifier, str) else classifier))
+    own = model.state_dict()
+    given = {name: tensor for name, tensor in state.items() if name in own or not name.startswith(heads or ("\0",))}
+    wrong = [f"{name} is missing" for name in own if name not in given]
+    wrong += [f"{name} is unknown" for name in given if name not in own]
+    wrong += [
+        f"{name} is {tuple(given[name].shape)}, expected {tuple(own[name].shape)}"
+        for name in own
+        if name in given and given[name].shape != own[name].shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise UserError(f"weights in {where} do not fit the model: {'; '.join(wrong[:3])}{more}")
+    model.load_state_dict(given, strict=True)
+
+
+def _covered(config: dict[str, Any], width: int, height: int) -> tuple[float, float, float, float]:
+    """The box, centred, that timm's resize and crop keep; it reaches over the edge where they pad."""
+    share = config["crop_pct"]
+    if config["crop_mode"] == "squash":
+        across, down = width * share, height * share
+    else:
+        side = max(width, height) if config["crop_mode"] == "border" else min(width, height)
+        across = down = side * share
+    return (width - across) / 2, (height - down) / 2, (width + across) / 2, (height + down) / 2
+
+
+def _is_transformer(model: nn.Module) -> bool:
+    return hasattr(model, "blocks") and hasattr(model, "num_prefix_tokens")
+
+
+def _cam_layer(model: nn.Module, maps: nn.Module) -> tuple[nn.Module, Any]:
+    """Where Grad-CAM looks, and how to lay that out as a grid.
+
+    A vision transformer that reads out its class token has no gradient at its last patch tokens: there, the
+    last block's first norm is the latest place where the patches still act on the answer.
+    """
+    if _is_transformer(model):
+        rows, columns = model.patch_embed.grid_size
+        prefix = model.num_prefix_tokens
+
+        def tokens_to_grid(tokens: torch.Tensor) -> torch.Tensor:
+            patches = tokens[:, prefix:]
+            return patches.transpose(1, 2).reshape(len(tokens), -1, rows, columns)
+
+        reads_token = getattr(model, "global_pool", "") in ("token", "map")
+        return (model.blocks[-1].norm1 if reads_token else maps), tokens_to_grid
+
+    def to_channels_first(grid: torch.Tensor) -> torch.Tensor:
+        return grid if grid.shape[1] == model.num_features else grid.permute(0, 3, 1, 2)
+
+    return maps, to_channels_first

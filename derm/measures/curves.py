@@ -1,0 +1,44 @@
+"""Curves for plots: thinned to what a plot can show, without the infinite threshold that breaks JSON readers."""
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+POINTS = 200
+
+
+def roc_points(scores: np.ndarray, positive: np.ndarray) -> pd.DataFrame:
+    """`false_positive_rate, sensitivity` of scores [n] for bool [n], at most 200 points."""
+    false_positive_rate, sensitivity, _ = roc_curve(positive, scores)
+    return _thinned(pd.DataFrame({"false_positive_rate": false_positive_rate, "sensitivity": sensitivity}))
+
+
+def precision_recall_points(scores: np.ndarray, positive: np.ndarray) -> pd.DataFrame:
+    """`sensitivity, precision` of scores [n] for bool [n], at most 200 points, from low sensitivity to high."""
+    precision, sensitivity, _ = precision_recall_curve(positive, scores)
+    return _thinned(pd.DataFrame({"sensitivity": sensitivity[::-1], "precision": precision[::-1]}))
+
+
+def reliability_bins(probabilities: np.ndarray, targets: np.ndarray, bins: int = 15) -> pd.DataFrame:
+    """`low, high, count, confidence, accuracy` for each equal-width bin of the top probability that holds an image."""
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == targets
+    member = np.minimum((confidence * bins).astype(int), bins - 1)
+    rows = [
+        {
+            "low": index / bins,
+            "high": (index + 1) / bins,
+            "count": int((member == index).sum()),
+            "confidence": confidence[member == index].mean(),
+            "accuracy": correct[member == index].mean(),
+        }
+        for index in range(bins)
+        if (member == index).any()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _thinned(curve: pd.DataFrame) -> pd.DataFrame:
+    if len(curve) <= POINTS:
+        return curve
+    return curve.iloc[np.unique(np.linspace(0, len(curve) - 1, POINTS).round().astype(int))]

@@ -1,0 +1,111 @@
+"""The headline numbers of one part, by their names in metrics/evaluate.json."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from derm.measures import weighted
+
+# The name that a positive class goes by in metric names; a class that is not here goes by its own.
+POSITIVE_NAMES = {"mel": "melanoma"}
+
+
+def headline(
+    predictions: pd.DataFrame,
+    classes: list[str],
+    positive: str | None,
+    weights: np.ndarray | None = None,
+    bins: int = 15,
+) -> dict[str, np.ndarray]:
+    """Every headline number as float [resamples]; NaN where it cannot be computed.
+
+    predictions: `target, predicted, decision` as class indices, `flag` as 1 or 0, `p_<class>` for every class.
+    weights: [resamples, n], or None for the plain value (one resample). Keys are dotted, as in DESIGN.md section 4.
+    """
+    targets = predictions["target"].to_numpy()
+    probabilities = predictions[[f"p_{name}" for name in classes]].to_numpy()
+    predicted = weighted.confusion(targets, predictions["predicted"].to_numpy(), len(classes), weights)
+    decided = weighted.confusion(targets, predictions["decision"].to_numpy(), len(classes), weights)
+    areas = [
+        weighted.area_under_roc(probabilities[:, index], targets == index, weights)
+        for index in range(len(classes))
+        if (targets == index).any() and (targets != index).any()
+    ]
+    numbers = {
+        "accuracy": weighted.accuracy(predicted),
+        "balanced_accuracy": weighted.balanced_accuracy(predicted),
+        "macro_f1": weighted.macro_f1(predicted),
+        "weighted_f1": weighted.weighted_f1(predicted),
+        "macro_auc": np.mean(areas, axis=0),
+        "nll": weighted.negative_log_likelihood(probabilities, targets, weights),
+        "brier": weighted.brier_score(probabilities, targets, weights),
+        "ece": weighted.expected_calibration_error(probabilities, targets, weights, bins),
+        "decision.balanced_accuracy": weighted.balanced_accuracy(decided),
+    }
+    if positive is None:
+        return numbers
+    index, name = classes.index(positive), POSITIVE_NAMES.get(positive, positive)
+    scores, is_positive = probabilities[:, index], targets == index
+    flagged = weighted.confusion(is_positive.astype(int), predictions["flag"].to_numpy().astype(int), 2, weights)
+    return numbers | {
+        f"{name}.auc": weighted.area_under_roc(scores, is_positive, weights),
+        f"{name}.average_precision": weighted.average_precision(scores, is_positive, weights),
+        f"{name}.sensitivity": weighted.recalls(predicted)[:, index],
+        f"{name}.specificity": weighted.specificities(predicted)[:, index],
+        f"{name}.precision": weighted.precisions(predicted)[:, index],
+        f"{name}.specificity_at_95_sensitivity": weighted.specificity_at_sensitivity(
+            scores, is_positive, 0.95, weights
+        ),
+        f"{name}.sensitivity_at_95_specificity": weighted.sensitivity_at_specificity(
+            scores, is_positive, 0.95, weights
+        ),
+        f"decision.{name}_sensitivity": weighted.recalls(decided)[:, index],
+        f"decision.{name}_specificity": weighted.specificities(decided)[:, index],
+        "flag.sensitivity": weighted.recalls(flagged)[:, 1],
+        "flag.specificity": weighted.specificities(flagged)[:, 1],
+        "flag.precision": weighted.precisions(flagged)[:, 1],
+    }
+
+
+def per_class(
+    predictions: pd.DataFrame,
+    classes: list[str],
+    positive: str | None,
+    weights: np.ndarray | None = None,
+    bins: int = 15,
+) -> dict[str, np.ndarray]:
+    """`<class>.<measure>` -> float [resamples]: sensitivity, specificity, precision, F1 and AUC, one against the rest.
+
+    Takes what `headline` takes, so that one bootstrap serves both.
+    """
+    targets = predictions["target"].to_numpy()
+    counts = weighted.confusion(targets, predictions["predicted"].to_numpy(), len(classes), weights)
+    tables: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "sensitivity": weighted.recalls,
+        "specificity": weighted.specificities,
+        "precision": weighted.precisions,
+        "f1": weighted.f1_scores,
+    }
+    numbers = {
+        f"{name}.{measure}": table(counts)[:, index]
+        for measure, table in tables.items()
+        for index, name in enumerate(classes)
+    }
+    for index, name in enumerate(classes):
+        numbers[f"{name}.auc"] = weighted.area_under_roc(predictions[f"p_{name}"].to_numpy(), targets == index, weights)
+    return numbers
+
+
+def nested(numbers: dict[str, float]) -> dict:
+    """Dotted keys as nested objects; what is NaN is left out."""
+    tree: dict = {}
+    for key, value in numbers.items():
+        if np.isnan(value):
+            continue
+        *path, last = key.split(".")
+        branch = tree
+        for part in path:
+            branch = branch.setdefault(part, {})
+        branch[last] = float(value)
+    return tree

@@ -1,0 +1,55 @@
+"""Optimisers: full-batch L-BFGS for convex heads, a cosine schedule with warm-up for the others."""
+
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+
+# Sums are split between threads, so their last bits depend on how many there are. One is fixed and the same on every
+# machine, and for a head it is also the fastest: the matrices are small, and threads would mostly wait for each other.
+TRAINING_THREADS = 1
+
+
+def minimise_lbfgs(
+    parameters: Iterable[torch.nn.Parameter],
+    objective: Callable[[], torch.Tensor],
+    max_iterations: int,
+    after_iteration: Callable[[], None],
+) -> bool:
+    """Minimise a deterministic objective of float64 parameters, in place, by L-BFGS (scipy's L-BFGS-B).
+
+    Returns whether it converged (the objective stopped falling by a millionth of itself) within `max_iterations`.
+    """
+    owned = list(parameters)
+
+    def put(flat: np.ndarray) -> None:
+        torch.nn.utils.vector_to_parameters(torch.from_numpy(flat), owned)
+
+    def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        put(flat.copy())
+        for parameter in owned:
+            parameter.grad = None
+        value = objective()
+        value.backward()
+        gradient = torch.cat([parameter.grad.reshape(-1) for parameter in owned if parameter.grad is not None])
+        return float(value.detach()), gradient.numpy()
+
+    def callback(flat: np.ndarray) -> None:
+        put(flat.copy())
+        after_iteration()
+
+    start = torch.nn.utils.parameters_to_vector(owned).detach().numpy().copy()
+    options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "gtol": 1e-6, "ftol": 1e-6}
+    result = minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", callback=callback, options=options)
+    put(result.x)
+    return bool(result.success)
+
+
+def cosine_with_warmup(step: int, steps: int, warmup_steps: int) -> float:
+    """Share of the full learning rate at `step` of `steps`: linear up to 1, then half a cosine down to 0."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    progress = (step - warmup_steps) / max(1, steps - warmup_steps)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))

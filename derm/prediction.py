@@ -1,0 +1,61 @@
+"""Files in, a table of predictions out; a bad file costs its own row and nothing else."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from derm.classifier import Classifier
+from derm.errors import UserError
+from derm.files import write_csv
+from derm.images import SUFFIXES, UnreadableImageError, decode, read_bytes
+
+
+def predict_files(paths: Iterable[Path], classifier_folder: Path, out: Path) -> pd.DataFrame:
+    """Classify every image and write the table to `out`.
+
+    Columns: image, p_<class>..., predicted and decision (class index), predicted_name, decision_name, flag, status
+    (`ok`, or the reason why the row is empty). UserError if a folder holds no image or the classifier is unusable.
+    """
+    files = list_images(paths)
+    classifier = Classifier.load(classifier_folder)
+    names = dict(enumerate(classifier.classes))
+    tables = []
+    with tqdm(total=len(files), desc="predicting", unit="img", mininterval=0.5) as bar:
+        for start in range(0, len(files), classifier.batch_size):
+            batch = files[start : start + classifier.batch_size]
+            images, status = [], []
+            for path in batch:
+                try:
+                    images.append(decode(read_bytes(path)))
+                    status.append("ok")
+                except UnreadableImageError as error:
+                    status.append(str(error))
+            table = pd.DataFrame({"image": [path.as_posix() for path in batch], "status": status})
+            if images:
+                told = classifier.predict(images).set_index(table.index[table["status"] == "ok"])
+                for column in ("predicted", "decision"):
+                    told[f"{column}_name"] = told[column].map(names)
+                table = table.join(told.astype({"predicted": "Int64", "decision": "Int64"}))
+            tables.append(table)
+            bar.update(len(batch))
+    probabilities = [f"p_{name}" for name in classifier.classes]
+    columns = ["image", *probabilities, "predicted", "predicted_name", "decision", "decision_name", "flag", "status"]
+    table = pd.concat(tables).reindex(columns=columns)
+    write_csv(out, table)
+    return table
+
+
+def list_images(paths: Iterable[Path]) -> list[Path]:
+    """The files named, and the image files in the folders named, sorted. UserError if a folder holds none."""
+    files = []
+    for path in paths:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        inside = sorted(entry for entry in path.rglob("*") if entry.suffix.lower() in SUFFIXES and entry.is_file())
+        if not inside:
+            raise UserError(f"{path}: no image ({', '.join(SUFFIXES)}) in this folder")
+        files += inside
+    return files

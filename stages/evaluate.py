@@ -1,0 +1,126 @@
+"""Measure the calibrated classifier on val and on test; the only stage whose numbers come from test."""
+
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+from pydantic import Field
+
+from derm.decisions.outcome import Calibration, outcomes, read_calibration
+from derm.embedding.features import read_features
+from derm.figures import confusion_matrix, curves_by_class, reliability
+from derm.files import read_csv, write_csv, write_figure, write_json
+from derm.heads.head import head_logits, read_head
+from derm.image_table import read_images
+from derm.measures.bootstrap import group_weights, intervals
+from derm.measures.curves import precision_recall_points, reliability_bins, roc_points
+from derm.measures.headline import headline, nested, per_class
+from derm.params import Section, load
+from derm.task import TaskParams, class_names
+from stages.runner import run
+
+PARTS = ("val", "test")
+PLOTS = Path("plots/evaluate")
+
+
+class EvaluateParams(Section):
+    """Section `evaluate`: how the numbers and their intervals are made."""
+
+    resamples: int = Field(ge=100, le=100_000)
+    seed: int = Field(ge=0)
+    bins: int = Field(ge=2, le=100)
+
+
+def main() -> None:
+    params, task = load("evaluate", EvaluateParams), load("task", TaskParams)
+    images = read_images()
+    classes = class_names(images, task)
+    split = read_csv(Path("data/split/split.csv"), target=int)
+    features, head, calibration = read_features(), read_head(), read_calibration()
+    metrics, tables = {}, []
+    for part in PARTS:
+        rows = split[split["part"] == part].merge(images[["image_id", "lesion_id"]], on="image_id")
+        told = outcomes(head_logits(head, features.of(rows["image_id"])), calibration)
+        predictions = pd.concat(
+            [rows[["image_id", "lesion_id", "group", "target"]].reset_index(drop=True), told], axis=1
+        )
+        write_csv(Path(f"data/predictions/{part}.csv"), predictions)
+        numbers = measured(predictions, calibration, params, part)
+        metrics[part] = nested(dict(zip(numbers["headline"]["metric"], numbers["headline"]["value"], strict=True)))
+        tables.append(numbers["headline"].assign(part=part))
+        write_csv(PLOTS / f"per_class_{part}.csv", _class_table(numbers["per_class"], predictions, classes))
+        draw(predictions, classes, params, part)
+    write_csv(PLOTS / "intervals.csv", pd.concat(tables)[["part", "metric", "value", "low", "high"]].dropna())
+    write_json(Path("metrics/evaluate.json"), metrics)
+    shown = tables[-1].set_index("metric")
+    for name in ("balanced_accuracy", "decision.balanced_accuracy", "macro_auc", "ece"):
+        print(f"test {name} {shown.value[name]:.3f} [{shown.low[name]:.3f}, {shown.high[name]:.3f}]")
+
+
+def measured(
+    predictions: pd.DataFrame, calibration: Calibration, params: EvaluateParams, part: str
+) -> dict[str, pd.DataFrame]:
+    """Headline and per-class numbers with their intervals, from one set of resampled groups."""
+    weights = group_weights(
+        predictions["group"].to_numpy(), predictions["target"].to_numpy(), params.resamples, params.seed
+    )
+    return {
+        name: intervals(
+            partial(measure, predictions, calibration.classes, calibration.positive, bins=params.bins),
+            weights,
+            f"{part} {name}",
+        )
+        for name, measure in (("headline", headline), ("per_class", per_class))
+    }
+
+
+def draw(predictions: pd.DataFrame, classes: list[str], params: EvaluateParams, part: str) -> None:
+    """Tables for `dvc plots` and pictures for people."""
+    targets = predictions["target"].to_numpy()
+    probabilities = predictions[[f"p_{name}" for name in classes]].to_numpy()
+    named = predictions[["target", "predicted", "decision"]].map(lambda index: classes[index])
+    write_csv(PLOTS / f"confusion_{part}.csv", named.rename(columns={"target": "actual"}))
+    roc, precision_recall = {}, {}
+    for index, name in enumerate(classes):
+        roc[name] = roc_points(probabilities[:, index], targets == index)
+        precision_recall[name] = precision_recall_points(probabilities[:, index], targets == index)
+    bins = reliability_bins(probabilities, targets, params.bins)
+    write_csv(PLOTS / f"roc_{part}.csv", _stacked(roc))
+    write_csv(PLOTS / f"precision_recall_{part}.csv", _stacked(precision_recall))
+    write_csv(PLOTS / f"reliability_{part}.csv", bins)
+    for column, words in (("predicted", "most probable class"), ("decision", "decision")):
+        figure = confusion_matrix(
+            predictions["target"], predictions[column], classes, f"{part}: true class and {words}"
+        )
+        write_figure(PLOTS / f"confusion_{part}_{column}.png", figure)
+    write_figure(
+        PLOTS / f"roc_{part}.png",
+        curves_by_class(roc, "false_positive_rate", "sensitivity", f"{part}: ROC", diagonal=True),
+    )
+    write_figure(
+        PLOTS / f"precision_recall_{part}.png",
+        curves_by_class(precision_recall, "sensitivity", "precision", f"{part}: precision and recall", diagonal=False),
+    )
+    write_figure(PLOTS / f"reliability_{part}.png", reliability({part: bins}, f"{part}: calibrated probabilities"))
+
+
+def _stacked(curves: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat([curve.assign(diagnosis=name) for name, curve in curves.items()])
+
+
+def _class_table(numbers: pd.DataFrame, predictions: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    """One row for each class: images, lesions, then each measure with its interval."""
+    table = numbers.assign(
+        diagnosis=numbers["metric"].str.split(".").str[0], measure=numbers["metric"].str.split(".").str[1]
+    ).pivot(index="diagnosis", columns="measure", values=["value", "low", "high"])
+    columns = {}
+    for measure in ("sensitivity", "specificity", "precision", "f1", "auc"):
+        columns |= {measure: table["value", measure], f"{measure}_low": table["low", measure]}
+        columns |= {f"{measure}_high": table["high", measure]}
+    by_class = predictions.groupby(predictions["target"].map(lambda index: classes[index]))["group"]
+    counts = {"images": by_class.size(), "lesions": by_class.nunique()}
+    return pd.DataFrame(counts | columns).rename_axis("diagnosis").reset_index()
+
+
+if __name__ == "__main__":
+    run("evaluate", main)

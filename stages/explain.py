@@ -1,0 +1,91 @@
+"""Show where the classifier looked: contact sheets of test images that a person should see."""
+
+from pathlib import Path
+
+import pandas as pd
+from pydantic import Field
+
+from derm.decisions.outcome import read_calibration
+from derm.device import choose_device
+from derm.embedding.features import read_manifest
+from derm.encoders.encoder import Encoder
+from derm.encoders.registry import EncoderParams, build_for_features
+from derm.explanation.gradcam import grad_cam
+from derm.explanation.selection import missed, sure_and_right, sure_and_wrong
+from derm.explanation.sheets import Tile, contact_sheet
+from derm.files import read_csv, write_csv, write_json, write_png
+from derm.heads.head import Head, read_head
+from derm.image_table import read_images
+from derm.images import read_image
+from derm.measures.headline import POSITIVE_NAMES
+from derm.params import Section, load
+from stages.runner import run
+
+PLOTS = Path("plots/explain")
+
+
+class ExplainParams(Section):
+    """Section `explain`: how much is shown."""
+
+    per_sheet: int = Field(ge=1, le=60)
+
+
+def main() -> None:
+    params, encoder_params = load("explain", ExplainParams), load("encoder", EncoderParams)
+    images = read_images().set_index("image_id")
+    calibration, head = read_calibration(), read_head()
+    classes = calibration.classes
+    encoder = build_for_features(encoder_params, read_manifest())
+    numbers = dict.fromkeys((f"p_{name}" for name in classes), float)
+    predictions = read_csv(Path("data/predictions/test.csv"), target=int, predicted=int, decision=int, **numbers)
+    sheets = {
+        "sure_and_right": (
+            "Sure and right",
+            "the most confident right answers, classes in turn",
+            sure_and_right(predictions, classes, params.per_sheet),
+        ),
+        "sure_and_wrong": (
+            "Sure and wrong",
+            "the most confident wrong answers",
+            sure_and_wrong(predictions, classes, params.per_sheet),
+        ),
+    }
+    if calibration.positive is not None:
+        name = POSITIVE_NAMES.get(calibration.positive, calibration.positive)
+        sheets["missed"] = (
+            f"Missed {name}",
+            f"images of {name} decided to be something else, the least probable first",
+            missed(predictions, classes, calibration.positive, params.per_sheet),
+        )
+    shown = []
+    for sheet, (title, explanation, rows) in sheets.items():
+        told = f"test part; {explanation}; right of each photograph: Grad-CAM of the most probable class"
+        write_png(PLOTS / f"{sheet}.png", contact_sheet(title, told, tiles(rows, images, encoder, head, classes)))
+        shown.append(rows[["image_id", "target", "predicted", "decision", "flag"]].assign(sheet=sheet))
+    write_csv(PLOTS / "shown.csv", pd.concat(shown))
+    write_json(Path("metrics/explain.json"), {"shown": {sheet: len(rows) for sheet, (_, _, rows) in sheets.items()}})
+
+
+def tiles(rows: pd.DataFrame, images: pd.DataFrame, encoder: Encoder, head: Head, classes: list[str]) -> list[Tile]:
+    """A tile for each row: photograph, map of the predicted class, and what was true and told."""
+    if rows.empty:
+        return []
+    device = choose_device()
+    encoder.to(device)
+    made = []
+    for _, row in rows.iterrows():
+        image = images.loc[row["image_id"]]
+        photograph = read_image(image["path"], image["sha256"])
+        batch = encoder.transform(photograph)[None].to(device)
+        heat = grad_cam(encoder, head.to(device), batch, [row["predicted"]])[0]
+        told = classes[row["predicted"]]
+        caption = f"true {classes[row['target']]}   told {told} {row[f'p_{told}']:.2f}"
+        caption += f"   decided {classes[row['decision']]}" + ("   flagged" if row["flag"] == "1" else "")
+        right = row["predicted"] == row["target"]
+        box = encoder.covered(photograph.width, photograph.height)
+        made.append(Tile(photograph, heat, box, row["image_id"], caption, right))
+    return made
+
+
+if __name__ == "__main__":
+    run("explain", main)

@@ -1,0 +1,34 @@
+"""Put encoder, head and calibration into one folder that predicts by itself."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from derm.classifier import FOLDER, write_classifier
+from derm.decisions.outcome import read_calibration
+from derm.embedding.features import read_manifest
+from derm.encoders.registry import EncoderParams, build_for_features
+from derm.files import write_json
+from derm.heads.head import read_head
+from derm.params import Section, load
+from stages.runner import run
+
+
+class PackageParams(Section):
+    """Section `package`: what goes into the folder."""
+
+    max_encoder_mb: float = Field(ge=0)
+
+
+def main() -> None:
+    params, encoder_params = load("package", PackageParams), load("encoder", EncoderParams)
+    manifest = read_manifest()
+    encoder = build_for_features(encoder_params, manifest)
+    limit = int(params.max_encoder_mb * 1_000_000)
+    where = write_classifier(encoder, manifest, read_head(), read_calibration(), limit)
+    size = sum(path.stat().st_size for path in FOLDER.iterdir())
+    write_json(Path("metrics/package.json"), {"package": {"bytes": size, "encoder_weights": where}})
+
+
+if __name__ == "__main__":
+    run("package", main)

@@ -1,0 +1,79 @@
+"""Which local modules and which params sections a stage reaches, read from the code itself."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("derm", "stages", "experiments")
+
+
+def module_file(name: str) -> Path | None:
+    """The file of a local module, relative to the repository; None if it is not one of ours."""
+    if name.split(".", maxsplit=1)[0] not in PACKAGES:
+        return None
+    path = Path(*name.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if (ROOT / candidate).is_file():
+            return candidate
+    return None
+
+
+@cache
+def imported_files(path: Path) -> frozenset[Path]:
+    """Local modules that a file names in any import statement, those inside functions included."""
+    found = set()
+    for node in ast.walk(_tree(path)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import; the house imports by full name"
+            names = [f"{node.module}.{alias.name}" for alias in node.names] + [str(node.module)]
+        for name in names:
+            file = module_file(name)
+            if file is not None and file.name != "__init__.py":
+                found.add(file)
+    return frozenset(found)
+
+
+def reached_files(script: Path) -> set[Path]:
+    """The script and every local module it reaches, with the templates that stand beside a reached module."""
+    reached, waiting = set(), [script]
+    while waiting:
+        path = waiting.pop()
+        if path not in reached:
+            reached.add(path)
+            waiting += imported_files(path)
+    templates = {path.with_suffix(".html") for path in reached if (ROOT / path.with_suffix(".html")).is_file()}
+    return reached | templates
+
+
+def loaded_sections(script: Path) -> set[str]:
+    """Sections named in `load("section", ...)` calls anywhere in the script or in what it reaches."""
+    sections = set()
+    for path in reached_files(script):
+        if path.suffix != ".py":
+            continue
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "load":
+                first = node.args[0] if node.args else None
+                assert isinstance(first, ast.Constant), f"{path}:{node.lineno}: load() needs the section's literal name"
+                sections.add(str(first.value))
+    return sections
+
+
+def reads_all_params(script: Path) -> bool:
+    """Whether the script, or what it reaches apart from derm/params.py, reads the whole params file."""
+    return any(
+        isinstance(node, ast.Name | ast.Attribute)
+        and "read_all" in (getattr(node, "id", ""), getattr(node, "attr", ""))
+        for path in reached_files(script)
+        if path.suffix == ".py" and path != Path("derm/params.py")
+        for node in ast.walk(_tree(path))
+    )
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse((ROOT / path).read_text(encoding="utf-8"))
