@@ -40,10 +40,14 @@ for _tag, _pattern, _first in (
     ),
 ):
     _Yaml12Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
-_Yaml12Loader.add_constructor(
-    "tag:yaml.org,2002:int",
-    lambda loader, node: int(loader.construct_scalar(node)),  # not octal: 010 is 10
-)
+
+
+def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    """A whole number as YAML 1.2 reads it: 010 is ten, not eight."""
+    return int(str(loader.construct_scalar(node)))
+
+
+_Yaml12Loader.add_constructor("tag:yaml.org,2002:int", _decimal)
 
 
 def read_all(path: Path = PARAMS_FILE) -> dict[str, Any]:

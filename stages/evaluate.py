@@ -117,7 +117,7 @@ def _class_table(numbers: pd.DataFrame, predictions: pd.DataFrame, classes: list
     for measure in ("sensitivity", "specificity", "precision", "f1", "auc"):
         columns |= {measure: table["value", measure], f"{measure}_low": table["low", measure]}
         columns |= {f"{measure}_high": table["high", measure]}
-    by_class = predictions.groupby(predictions["target"].map(lambda index: classes[index]))["group"]
+    by_class = predictions.groupby(predictions["target"].map(dict(enumerate(classes))))["group"]
     counts = {"images": by_class.size(), "lesions": by_class.nunique()}
     return pd.DataFrame(counts | columns).rename_axis("diagnosis").reset_index()
 

@@ -4,12 +4,13 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from derm.figures import class_counts
 
 from derm.errors import UserError
+from derm.figures import class_counts
 from derm.files import write_csv, write_figure, write_json
 from derm.groups import group_images
-from derm.image_table import COLUMNS, inspect
+from derm.image_table import COLUMNS, SYNTHETIC
+from derm.inspection import inspect
 from derm.params import load
 from derm.sources.listing import check_rows
 from derm.sources.reader import DataParams, read_source
@@ -52,7 +53,7 @@ def main() -> None:
             "masks": int((images["mask"] != "").sum()),
             "classes": images["diagnosis"].nunique(),
             "without_lesion_id": int((images["lesion_id"] == "").sum()),
-            "synthetic": bool((images["source"] == "synthetic").all()),
+            "synthetic": bool((images["source"] == SYNTHETIC).any()),
         },
     )
     print(f"{len(images)} images of {images['group'].nunique()} lesions; {lost} rows rejected")

@@ -19,7 +19,7 @@ def main() -> None:
     split = split_groups(images, classes, params)
     write_csv(Path("data/split/split.csv"), split)
     write_json(Path("metrics/split.json"), summary(split, classes))
-    counts = pd.crosstab(split["target"].map(lambda target: classes[target]), split["part"])[list(PARTS)]
+    counts = pd.crosstab(split["target"].map(dict(enumerate(classes))), split["part"])[list(PARTS)]
     print(counts.rename_axis(index=None, columns=None).to_string())
 
 

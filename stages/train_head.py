@@ -29,7 +29,7 @@ def main() -> None:
     classes = class_names(read_images(), task)
     features = read_features()
     train, val = split[split["part"] == "train"], split[split["part"] == "val"]
-    train_targets = train["target"].to_numpy()
+    train_targets = train["target"].to_numpy(copy=True)
     positive = classes.index(task.positive) if task.positive else None
     weights = class_weights(
         train_targets, len(classes), loss_params.class_weights, positive, loss_params.melanoma_boost
@@ -41,7 +41,7 @@ def main() -> None:
         return focal_loss(logits, targets, own, loss_params.gamma, loss_params.label_smoothing)
 
     data = TrainingData(
-        features.of(train["image_id"]), train_targets, features.of(val["image_id"]), val["target"].to_numpy(), loss
+        features.of(train["image_id"]), train_targets, features.of(val["image_id"]), val["target"].to_numpy(copy=True), loss
     )
     build = partial(Head, dim=features.pooled.shape[-1], classes=len(classes))
     if head_params.type == "linear":

@@ -65,13 +65,13 @@ def loaded_sections(script: Path) -> set[str]:
 
 def reads_all_params(script: Path) -> bool:
     """Whether the script, or what it reaches apart from derm/params.py, reads the whole params file."""
-    return any(
-        isinstance(node, ast.Name | ast.Attribute)
-        and "read_all" in (getattr(node, "id", ""), getattr(node, "attr", ""))
-        for path in reached_files(script)
-        if path.suffix == ".py" and path != Path("derm/params.py")
-        for node in ast.walk(_tree(path))
-    )
+    for path in reached_files(script):
+        if path.suffix != ".py" or path == Path("derm/params.py"):
+            continue
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node).split(".")[-1] == "read_all":
+                return True
+    return False
 
 
 @cache

@@ -1,5 +1,7 @@
 """Temperature scaling (Guo et al. 2017, arXiv 1706.04599): one number that makes probabilities honest."""
 
+from typing import Any
+
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
@@ -19,7 +21,8 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
         return -float(log_softmax(logits / np.exp(log_temperature), axis=1)[rows, targets].mean())
 
     bounds = (np.log(LOWEST), np.log(HIGHEST))
-    return float(np.exp(minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded").x))
+    found: Any = minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded")
+    return float(np.exp(found.x))
 
 
 def apply_temperature(logits: np.ndarray, temperature: float) -> np.ndarray:

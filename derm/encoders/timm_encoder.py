@@ -1,6 +1,7 @@
 """Any timm model as an encoder: preprocessing from the model's own config, strict weights, its own pooling."""
 
 import difflib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from timm.data import create_transform, resolve_model_data_config
+from timm.data.config import resolve_model_data_config
+from timm.data.transforms_factory import create_transform
 from torch import nn
 
 from derm.encoders.encoder import Encoder, weights_digest
@@ -20,7 +22,7 @@ from derm.files import file_digest
 class TimmMaps(nn.Module):
     """Images [batch, 3, height, width] -> the model's unpooled features, in its own layout."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
 
@@ -31,7 +33,7 @@ class TimmMaps(nn.Module):
 class TimmPooling(nn.Module):
     """Unpooled features -> [batch, dim], by the model's own head without its classifier."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
 
@@ -68,16 +70,17 @@ def build_from_manifest(manifest: dict[str, Any], state: dict[str, torch.Tensor]
     return _encoder(name, model, manifest["model_args"], manifest["weights"])
 
 
-def _encoder(name: str, model: nn.Module, model_args: dict[str, Any], weights: str) -> Encoder:
+def _encoder(name: str, model: Any, model_args: dict[str, Any], weights: str) -> Encoder:
     model.eval().requires_grad_(False)
     config = resolve_model_data_config(model)
     maps = TimmMaps(model)
+    transform: Any = create_transform(**config, is_training=False)
     cam_layer, to_grid = _cam_layer(model, maps)
     recipe = ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")
     return Encoder(
         maps=maps,
         pooling=TimmPooling(model),
-        transform=create_transform(**config, is_training=False),
+        transform=transform,
         manifest={
             "encoder": f"timm/{name}",
             "weights": weights,
@@ -94,7 +97,7 @@ def _encoder(name: str, model: nn.Module, model_args: dict[str, Any], weights: s
     )
 
 
-def _create(name: str, model_args: dict[str, Any], pretrained: bool = False) -> nn.Module:
+def _create(name: str, model_args: dict[str, Any], pretrained: bool = False) -> Any:
     if not timm.is_model(name.split(".", maxsplit=1)[0]):
         near = difflib.get_close_matches(name, timm.list_models(), n=1, cutoff=0)[0]
         raise UserError(f"encoder.name: timm has no model {name!r}; the nearest is 'timm/{near}'")
@@ -104,7 +107,7 @@ def _create(name: str, model_args: dict[str, Any], pretrained: bool = False) -> 
         raise UserError(f"encoder.model_args {model_args} do not fit timm/{name}: {error}") from None
 
 
-def _pretrained(name: str, model_args: dict[str, Any]) -> nn.Module:
+def _pretrained(name: str, model_args: dict[str, Any]) -> Any:
     """Weights from the hub. What goes wrong on the way depends on hub, proxy and model: one line tells it."""
     import huggingface_hub.errors
 
@@ -142,7 +145,7 @@ def _read_weights(weights: str, sha256: str) -> dict[str, torch.Tensor]:
         raise UserError(f"encoder.weights: {weights!r} is not a safetensors file: {error}") from None
 
 
-def _load_strictly(model: nn.Module, state: dict[str, torch.Tensor], where: str) -> None:
+def _load_strictly(model: Any, state: dict[str, torch.Tensor], where: str) -> None:
     """Every tensor of the model from the file, and none left over but the classifier's."""
     classifier = getattr(model, "default_cfg", {}).get("classifier") or ()
     heads = tuple(f"{name}." for name in ((classifier,) if isinstance(classifier, str) else classifier))
@@ -172,11 +175,11 @@ def _covered(config: dict[str, Any], width: int, height: int) -> tuple[float, fl
     return (width - across) / 2, (height - down) / 2, (width + across) / 2, (height + down) / 2
 
 
-def _is_transformer(model: nn.Module) -> bool:
+def _is_transformer(model: Any) -> bool:
     return hasattr(model, "blocks") and hasattr(model, "num_prefix_tokens")
 
 
-def _cam_layer(model: nn.Module, maps: nn.Module) -> tuple[nn.Module, Any]:
+def _cam_layer(model: Any, maps: nn.Module) -> tuple[nn.Module, Callable[[torch.Tensor], torch.Tensor]]:
     """Where Grad-CAM looks, and how to lay that out as a grid.
 
     A vision transformer that reads out its class token has no gradient at its last patch tokens: there, the

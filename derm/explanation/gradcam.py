@@ -1,5 +1,7 @@
 """Class activation maps through pytorch-grad-cam, on the very code path that made the features."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from pytorch_grad_cam import GradCAM
@@ -31,4 +33,5 @@ def grad_cam(encoder: Encoder, head: Head, images: torch.Tensor, targets: list[i
     # The encoder is frozen: without this no gradient would reach its maps.
     images = images.clone().requires_grad_(True)
     with GradCAM(model=model, target_layers=[encoder.cam_layer], reshape_transform=encoder.to_grid) as cam:
-        return cam(input_tensor=images, targets=[ClassifierOutputTarget(target) for target in targets])
+        wanted: Any = [ClassifierOutputTarget(target) for target in targets]
+        return cam(input_tensor=images, targets=wanted)

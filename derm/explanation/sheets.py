@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib import colormaps
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 WIDTH, HEIGHT = 232, 174
 CAPTION = 52
@@ -29,15 +29,18 @@ class Tile:
 
 
 def overlay(tile: Tile) -> Image.Image:
-    """The part of the photograph that the encoder saw, coloured where the map is high and left alone where it is low."""
-    seen = tile.photograph.crop(tuple(round(edge) for edge in tile.box)).resize(
-        (WIDTH, HEIGHT), Image.Resampling.LANCZOS
-    )
-    heat = Image.fromarray((tile.heat * 255).astype(np.uint8)).resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
+    """What the encoder saw of the photograph, coloured where the map is high and left alone where it is low."""
+    left, top, right, bottom = (round(edge) for edge in tile.box)
+    seen = ImageOps.contain(tile.photograph.crop((left, top, right, bottom)), (WIDTH, HEIGHT))
+    heat = Image.fromarray((tile.heat * 255).astype(np.uint8)).resize(seen.size, Image.Resampling.BILINEAR)
     strength = np.asarray(heat, dtype=np.float64) / 255
     colours = colormaps["viridis"](strength)[..., :3] * 255
     opacity = 0.75 * strength[..., None] ** 0.8
     return Image.fromarray(np.round(np.asarray(seen) * (1 - opacity) + colours * opacity).astype(np.uint8))
+
+
+def _paste_centred(sheet: Image.Image, picture: Image.Image, left: int, top: int) -> None:
+    sheet.paste(picture, (left + (WIDTH - picture.width) // 2, top + (HEIGHT - picture.height) // 2))
 
 
 def contact_sheet(title: str, explanation: str, tiles: list[Tile]) -> Image.Image:
@@ -57,9 +60,8 @@ def contact_sheet(title: str, explanation: str, tiles: list[Tile]) -> Image.Imag
     for number, tile in enumerate(tiles):
         left = GAP + (number % COLUMNS) * across
         top = header + (number // COLUMNS) * (HEIGHT + CAPTION)
-        photograph = tile.photograph.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
-        sheet.paste(photograph, (left, top))
-        sheet.paste(overlay(tile), (left + WIDTH, top))
+        _paste_centred(sheet, ImageOps.contain(tile.photograph, (WIDTH, HEIGHT)), left, top)
+        _paste_centred(sheet, overlay(tile), left + WIDTH, top)
         colour = RIGHT if tile.is_right else WRONG
         draw.rectangle((left, top + HEIGHT, left + 2 * WIDTH - 1, top + HEIGHT + 3), fill=colour)
         draw.text((left, top + HEIGHT + 7), tile.caption, fill=INK, font=ImageFont.load_default(13))

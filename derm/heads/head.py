@@ -42,7 +42,8 @@ class Head(nn.Module):
         for units in hidden:
             layers += [nn.Linear(width, units), nn.ReLU(), nn.Dropout(dropout)]
             width = units
-        self.layers = nn.Sequential(*layers, nn.Linear(width, classes))
+        self.hidden = nn.Sequential(*layers)
+        self.output = nn.Linear(width, classes)
 
     def fit_standardisation(self, features: np.ndarray) -> None:
         """Set means and scales from the training part's features, float64 [n, dim]; a constant one keeps scale 1."""
@@ -55,7 +56,7 @@ class Head(nn.Module):
         return (features - self.mean) / self.scale
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return self.layers(self.standardise(features))
+        return self.output(self.hidden(self.standardise(features)))
 
 
 @torch.inference_mode()

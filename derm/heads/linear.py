@@ -48,21 +48,20 @@ def fit_linear(head: Head, data: TrainingData, params: TrainParams) -> tuple[Hea
             return loss + l2 / 2 * (scaled * scale).square().sum()  # noqa: B023
 
         @torch.no_grad()
-        def val_loss() -> float:
+        def note() -> None:
             logits = torch.addmm(bias, scaled_val, scaled.T)  # noqa: B023
-            loss = float(data.loss(logits, y_val))
-            curves.add(last_train_loss, logits, y_val, loss, l2=l2)  # noqa: B023
-            return loss
+            curves.add(last_train_loss, logits, y_val, float(data.loss(logits, y_val)), l2=l2)  # noqa: B023
 
-        converged = minimise_lbfgs([scaled, bias], objective, params.max_iterations, val_loss)
+        converged = minimise_lbfgs([scaled, bias], objective, params.max_iterations, note)
         weight = scaled.detach() * scale
-        loss = val_loss()
+        note()
+        loss = curves.rows[-1]["val_loss"]
         if loss < best_loss:
             best_loss, worse = loss, 0
             chosen = {"l2": l2, "converged": converged, "best_step": len(curves.rows) - 1}
             with torch.no_grad():
-                head.layers[-1].weight.copy_(weight @ axes.T)
-                head.layers[-1].bias.copy_(bias)
+                head.output.weight.copy_(weight @ axes.T)
+                head.output.bias.copy_(bias)
         else:
             worse += 1
             if worse == PATIENCE:

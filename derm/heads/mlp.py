@@ -19,7 +19,7 @@ def fit_mlp(head: Head, data: TrainingData, params: TrainParams) -> tuple[Head, 
     shuffling = torch.Generator().manual_seed(params.seed)
     torch.manual_seed(params.seed)
     head = head.float()
-    for layer in head.layers:
+    for layer in head.modules():
         if isinstance(layer, torch.nn.Linear):
             layer.reset_parameters()
     x_train = torch.from_numpy(data.train_features).float()

@@ -42,9 +42,9 @@ def read(root: Path) -> Listing:
     ):
         if origin in table:
             images[column] = table[origin].where(~table[origin].str.lower().isin(("unknown", "nan", "na")), "")
-    images["path"] = table["image_id"].map(lambda name: files.get(name, ""))
-    images["source_part"] = images["path"].map(lambda path: Path(path).parent.name if path else "")
-    images["mask"] = table["image_id"].map(lambda name: masks.get(name, ""))
+    images["path"] = [files.get(name, "") for name in table["image_id"]]
+    images["source_part"] = [Path(path).parent.name if path else "" for path in images["path"]]
+    images["mask"] = [masks.get(name, "") for name in table["image_id"]]
     warnings = []
     unnamed = int((images["lesion_id"] == "").sum())
     if unnamed:

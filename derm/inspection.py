@@ -1,0 +1,55 @@
+"""Open every image and mask once: what can be used, and why the rest cannot."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from derm.images import UnreadableImageError, decode, digest, read_bytes
+from derm.workers import worker_count
+
+
+def inspect(images: pd.DataFrame, min_side: int, max_pixels: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Open every image and mask once: size and digest for the good ones, a reason for the bad ones.
+
+    images: a listing's rows. Returns the rows with `width, height, sha256, mask, mask_sha256` filled in, and the
+    refused ones as `row, image_id, path, reason`. A bad mask is refused alone: its image stays, without a mask.
+    """
+
+    def look(row: dict) -> tuple[dict, dict | None]:
+        try:
+            content = read_bytes(Path(row["path"]))
+            image = decode(content, max_pixels, min_side)
+        except UnreadableImageError as error:
+            return {}, _refusal(row, row["path"], str(error))
+        facts = {"width": image.width, "height": image.height, "sha256": digest(content), "mask_sha256": ""}
+        if not row["mask"]:
+            return facts, None
+        try:
+            content = read_bytes(Path(row["mask"]))
+            mask = decode(content, max_pixels)
+            if mask.size != image.size:
+                raise UnreadableImageError(
+                    f"mask is {mask.width}x{mask.height}, its image {image.width}x{image.height}"
+                )
+        except UnreadableImageError as error:
+            return facts | {"mask": ""}, _refusal(row, row["mask"], f"mask left out: {error}")
+        return facts | {"mask_sha256": digest(content)}, None
+
+    rows = images.to_dict("records")
+    kept, refused = [], []
+    with ThreadPoolExecutor(worker_count()) as pool:
+        looked = tqdm(pool.map(look, rows), total=len(rows), desc="checking images", unit="img", mininterval=0.5)
+        for row, (facts, refusal) in zip(rows, looked, strict=True):
+            if facts:
+                kept.append(row | facts)
+            if refusal:
+                refused.append(refusal)
+    facts_columns = ["width", "height", "sha256", "mask_sha256"]
+    columns = [*images.columns, *facts_columns]
+    return pd.DataFrame(kept, columns=columns), pd.DataFrame(refused, columns=["row", "image_id", "path", "reason"])
+
+
+def _refusal(row: dict, path: str, reason: str) -> dict:
+    return {"row": row["row"], "image_id": row["image_id"], "path": path, "reason": reason}

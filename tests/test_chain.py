@@ -1,0 +1,186 @@
+"""The whole chain in fresh clones of this working tree: what `make repro` promises (promises 1, 3, 4 and 6)."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from tests.closure import ROOT
+
+pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("chain")]
+
+AFTER_THE_LOSS = ["train_head", "calibrate", "evaluate", "explain", "package", "report", "track"]
+
+
+class Clone:
+    """A fresh clone with nothing in its cache."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True)
+        listed = _run(["git", "ls-files", "-co", "--exclude-standard", "-z"], ROOT).stdout.split("\0")
+        for name in filter(None, listed):
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes((ROOT / name).read_bytes())
+        identity = ["-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]
+        self.git("init", "-q")
+        self.git("add", "-A")
+        self.git(*identity, "commit", "-qm", "working tree")
+
+    def git(self, *arguments: str) -> str:
+        return _run(["git", *arguments], self.folder).stdout
+
+    def dvc(self, *arguments: str) -> str:
+        done = _run([sys.executable, "-m", "dvc", *arguments], self.folder)
+        return done.stdout + done.stderr
+
+    def python(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return _run([sys.executable, *arguments], self.folder, check=False, **environment)
+
+    def stages_run(self) -> list[str]:
+        """Stages that the journal says were started and have finished, in order."""
+        journal = self.folder / ".derm/journal/journal.jsonl"
+        events = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
+        return [event["stage"] for event in events if event["event"] == "finished"]
+
+    def json(self, name: str) -> dict:
+        return json.loads((self.folder / name).read_text())
+
+
+def _run(command: list[str], folder: Path, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "GIT_"))}
+    inherited["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{inherited['PATH']}"
+    inherited["DVC_NO_ANALYTICS"] = "1"
+    done = subprocess.run(command, cwd=folder, env=inherited | environment, capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        raise AssertionError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone in which the chain has run once."""
+    made = Clone(tmp_path_factory.mktemp("first") / "repository")
+    started = time.monotonic()
+    made.dvc("repro")
+    print(f"dvc repro in a fresh clone: {time.monotonic() - started:.0f} s")
+    return made
+
+
+def runs(clone: Clone) -> list[dict]:
+    """Active MLflow runs: their tags."""
+    code = (
+        "import json, mlflow; client = mlflow.MlflowClient('sqlite:///mlflow.db'); "
+        "ids = [e.experiment_id for e in client.search_experiments()]; "
+        "print(json.dumps([dict(run.data.tags) | {'metrics': run.data.metrics} for run in client.search_runs(ids)]))"
+    )
+    done = clone.python("-c", code)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_every_stage_ran_and_the_numbers_are_complete(clone: Clone) -> None:
+    assert sorted(clone.stages_run()) == sorted(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
+    metrics = clone.json("metrics/evaluate.json")
+    headline = {"accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_auc", "nll", "brier", "ece"}
+    melanoma = {"auc", "average_precision", "sensitivity", "specificity", "precision"}
+    melanoma |= {"specificity_at_95_sensitivity", "sensitivity_at_95_specificity"}
+    for part in ("val", "test"):
+        assert headline | {"melanoma", "decision", "flag"} == set(metrics[part])
+        assert melanoma == set(metrics[part]["melanoma"])
+        assert {"balanced_accuracy", "melanoma_sensitivity", "melanoma_specificity"} == set(metrics[part]["decision"])
+        assert {"sensitivity", "specificity", "precision"} == set(metrics[part]["flag"])
+
+
+def test_the_sample_is_neither_solved_nor_hopeless(clone: Clone) -> None:
+    assert 0.6 <= clone.json("metrics/evaluate.json")["test"]["balanced_accuracy"] <= 0.9
+
+
+def test_every_headline_number_has_an_interval_that_holds_it(clone: Clone) -> None:
+    """Promise 6."""
+    intervals = pd.read_csv(clone.folder / "plots/evaluate/intervals.csv").set_index(["part", "metric"])
+
+    def flat(tree: dict, prefix: str = "") -> dict[str, float]:
+        found = {}
+        for key, value in tree.items():
+            found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        return found
+
+    for part, numbers in clone.json("metrics/evaluate.json").items():
+        for metric, value in flat(numbers).items():
+            row = intervals.loc[(part, metric)]
+            assert row["value"] == pytest.approx(value, abs=2e-6)
+            if metric != "ece":  # a bootstrap adds noise to it, so its own value may lie below
+                assert row["low"] <= value <= row["high"], metric
+
+
+def test_the_committed_lock_and_metrics_are_of_this_code(clone: Clone) -> None:
+    """`git status` is clean after `make repro`; on another machine type the bytes may differ, the numbers may not."""
+    committed, computed = (
+        yaml.safe_load(clone.git("show", "HEAD:dvc.lock")),
+        yaml.safe_load((clone.folder / "dvc.lock").read_text()),
+    )
+    for name, stage in computed["stages"].items():
+        code = [dep for dep in stage["deps"] if dep["path"].endswith((".py", ".html"))]
+        assert [dep for dep in committed["stages"][name]["deps"] if dep in code] == code, f"{name}: run dvc repro"
+        assert committed["stages"][name].get("params") == stage.get("params"), f"{name}: run dvc repro"
+    if committed["stages"]["sample"] != computed["stages"]["sample"]:
+        pytest.skip("this machine draws other bytes than the one that made dvc.lock: compare numbers by `make verify`")
+    assert clone.git("status", "--porcelain") == ""
+
+
+def test_again_nothing_runs(clone: Clone) -> None:
+    before = clone.stages_run()
+    started = time.monotonic()
+    told = clone.dvc("repro")
+    seconds = time.monotonic() - started
+    print(f"dvc repro with nothing to do: {seconds:.2f} s")
+    assert clone.stages_run() == before
+    assert "Running stage" not in told
+
+
+def test_a_second_clone_gives_the_same_lock(clone: Clone, tmp_path: Path) -> None:
+    """Promise 3: other folder, other time, empty caches; only one decoding thread."""
+    other = Clone(tmp_path / "elsewhere" / "another name")
+    _run([sys.executable, "-m", "dvc", "repro"], other.folder, DERM_WORKERS="1")
+    assert (other.folder / "dvc.lock").read_bytes() == (clone.folder / "dvc.lock").read_bytes()
+
+
+def test_the_packaged_classifier_predicts_what_the_chain_did(clone: Clone) -> None:
+    images = pd.read_csv(clone.folder / "data/prepared/images.csv").set_index("image_id")["path"]
+    chain = pd.read_csv(clone.folder / "data/predictions/test.csv")
+    paths = [images[image_id] for image_id in chain["image_id"]]
+    bad = clone.folder / "broken.jpg"
+    bad.write_bytes(b"\xff\xd8 broken")
+    done = clone.python("-m", "derm", "predict", *paths, "broken.jpg", "--out", "predictions.csv")
+    bad.unlink()
+    assert done.returncode == 1
+    table = pd.read_csv(clone.folder / "predictions.csv")
+    (clone.folder / "predictions.csv").unlink()
+    assert "decoded" in table["status"].iloc[-1] or "image" in table["status"].iloc[-1]
+    told = table.iloc[:-1]
+    columns = [name for name in chain.columns if name.startswith("p_")]
+    np.testing.assert_allclose(told[columns], chain[columns], atol=1e-4)
+    for column in ("predicted", "decision", "flag"):
+        assert list(told[column]) == list(chain[column])
+
+
+def test_an_experiment_runs_what_follows_and_going_back_is_restored(clone: Clone) -> None:
+    """The last one: it leaves the clone with other params."""
+    before = clone.stages_run()
+    clone.dvc("exp", "run", "-S", "loss.gamma=2", "-n", "focal")
+    assert clone.stages_run()[len(before) :] == AFTER_THE_LOSS
+    assert "test.nll" in clone.dvc("metrics", "diff")
+    before = clone.stages_run()
+    clone.dvc("exp", "run", "-S", "loss.gamma=0.0", "-n", "back")
+    assert clone.stages_run()[len(before) :] == ["track"]
+    found = runs(clone)
+    assert len(found) == len({run["derm.key"] for run in found}) == 2
+    assert clone.git("status", "--porcelain") == ""
