@@ -41,7 +41,11 @@ def main() -> None:
         return focal_loss(logits, targets, own, loss_params.gamma, loss_params.label_smoothing)
 
     data = TrainingData(
-        features.of(train["image_id"]), train_targets, features.of(val["image_id"]), val["target"].to_numpy(copy=True), loss
+        features.of(train["image_id"]),
+        train_targets,
+        features.of(val["image_id"]),
+        val["target"].to_numpy(copy=True),
+        loss,
     )
     build = partial(Head, dim=features.pooled.shape[-1], classes=len(classes))
     if head_params.type == "linear":

@@ -37,16 +37,23 @@ def imported_files(path: Path) -> frozenset[Path]:
     return frozenset(found)
 
 
+def files_beside(path: Path) -> set[Path]:
+    """Templates and code that a module names in a string and that stand beside it."""
+    named = {node.value for node in ast.walk(_tree(path)) if isinstance(node, ast.Constant)}
+    names = {name for name in named if isinstance(name, str) and name.endswith((".py", ".html")) and "/" not in name}
+    return {path.with_name(name) for name in names if (ROOT / path.with_name(name)).is_file()}
+
+
 def reached_files(script: Path) -> set[Path]:
-    """The script and every local module it reaches, with the templates that stand beside a reached module."""
+    """The script and every local module it reaches, with the files beside them that they name."""
     reached, waiting = set(), [script]
     while waiting:
         path = waiting.pop()
         if path not in reached:
             reached.add(path)
-            waiting += imported_files(path)
-    templates = {path.with_suffix(".html") for path in reached if (ROOT / path.with_suffix(".html")).is_file()}
-    return reached | templates
+            if path.suffix == ".py":
+                waiting += imported_files(path) | files_beside(path)
+    return reached
 
 
 def loaded_sections(script: Path) -> set[str]:

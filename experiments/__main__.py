@@ -1,0 +1,154 @@
+"""``python -m experiments``: run experiments, cross-validate, verify, point at data, look at them all."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from derm.errors import UserError
+from experiments import commands, dataset
+from experiments.recipes import as_arguments, changes
+from experiments.store import StoreUnavailableError, open_store, shown, store_uri
+
+app = typer.Typer(
+    help="Run and compare experiments of the lesion pipeline.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+RecipeOption = Annotated[
+    str | None, typer.Option("--recipe", help="A file of recipes/: one key=value a line.", show_default=False)
+]
+SetOption = Annotated[
+    str,
+    typer.Option(
+        "--set", help='Further changes, which win over the recipe: "loss.gamma=2 train.seed=3".', show_default=False
+    ),
+]
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """A user's mistake is one line on stderr and exit code 1."""
+    try:
+        yield
+    except (UserError, StoreUnavailableError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def run(
+    recipe: RecipeOption = None,
+    pairs: SetOption = "",
+    name: Annotated[str | None, typer.Option(help="The experiment's name; DVC makes one up if none is given.")] = None,
+    queue: Annotated[bool, typer.Option("--queue", help="Queue it; `dvc queue start` runs what is queued.")] = False,
+    temp: Annotated[bool, typer.Option("--temp", help="Run in a copy; the workspace stays as it is.")] = False,
+) -> None:
+    """Run one experiment: a recipe, further changes, or both.
+
+    Example: python -m experiments run --recipe focal --set "loss.gamma=3"
+    """
+    with _one_line_errors():
+        if queue and temp:
+            raise UserError("--queue and --temp exclude each other: a queued experiment runs in a copy anyway")
+        arguments = as_arguments(changes(recipe, pairs))
+        arguments += ["-n", name] if name else []
+        arguments += ["--queue"] if queue else []
+        arguments += ["--temp"] if temp else []
+        raise typer.Exit(commands.dvc("exp", "run", *arguments))
+
+
+@app.command()
+def crossval(
+    recipe: RecipeOption = None,
+    pairs: SetOption = "",
+    folds: Annotated[int, typer.Option(help="How many folds.")] = 5,
+    out: Annotated[Path | None, typer.Option(help="Also write the numbers to this JSON file.")] = None,
+) -> None:
+    """Cross-validate: one experiment for each fold, then the headline numbers of all test parts pooled.
+
+    Example: python -m experiments crossval --recipe focal --folds 5 --out cv.json
+    """
+    from derm.files import write_json
+    from experiments.crossval import pooled_report, run_folds, summary, table
+
+    with _one_line_errors():
+        chosen = changes(recipe, pairs)
+        finished = run_folds(recipe or "crossval", chosen, folds, _say)
+        pooled = pooled_report(finished)
+        typer.echo(table(finished, pooled))
+        if out:
+            write_json(out, summary(chosen, finished, pooled))
+
+
+@app.command()
+def verify() -> None:
+    """Recompute HEAD in an empty clone and say "same bytes", "same numbers", or what differs (exit code 1)."""
+    from experiments.verify import DIFFERENT
+    from experiments.verify import verify as recompute
+
+    with _one_line_errors():
+        verdict = recompute(_say)
+        typer.echo("\n  ".join([verdict.title, *verdict.details]))
+        raise typer.Exit(1 if verdict.level == DIFFERENT else 0)
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(help="Where the page is served, on this machine only.")] = 5000) -> None:
+    """Deliver the records that wait, then show every run side by side in MLflow (Ctrl-C ends it)."""
+    from derm.params import load
+    from experiments.delivery import deliver_pending
+    from experiments.record import Tracking
+
+    with _one_line_errors():
+        experiment = load("tracking", Tracking).experiment
+        if delivered := deliver_pending().delivered:
+            _say(f"{delivered} waiting record(s) delivered")
+        store, uri = open_store([experiment]), store_uri()
+        page = f"/#/experiments/{store.experiments[experiment]}/runs?workflowType=machine_learning"
+        if uri.startswith(("http:", "https:")):
+            typer.echo(f"the runs are on a server: {shown(uri).rstrip('/')}{page}")
+            return
+        _say(f"http://127.0.0.1:{port}{page}")
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+        command += [
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--workers",
+            "1",
+            "--uvicorn-opts",
+            "--log-level warning",
+        ]
+        # MLflow would start seven more processes, for jobs of chat applications.
+        os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+        os.execv(sys.executable, command)
+
+
+@app.command()
+def data(
+    root: Annotated[str, typer.Argument(help="The folder of images: under data/raw, or an absolute path.")],
+) -> None:
+    """Point the pipeline at a folder of images: sets data.root in params.yaml, and `dvc add`s the folder if it is
+    inside the repository.
+    """
+    with _one_line_errors():
+        typer.echo(f"data.root is now {dataset.set_data_root(root)}: `dvc repro` runs the chain on it")
+
+
+def _say(text: str) -> None:
+    """Progress, kept apart from the answer."""
+    typer.echo(text, err=True)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,104 @@
+"""Cross-validation: one experiment for each fold, and the numbers of all test parts pooled."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from derm.errors import UserError
+from experiments.commands import dvc, dvc_quietly
+from experiments.recipes import Changes, as_arguments
+from experiments.state import flatten
+
+PREDICTIONS = "data/predictions/test.csv"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One finished fold: the name of its experiment, its params, headline numbers of test, and test predictions."""
+
+    name: str
+    params: dict[str, Any]
+    metrics: dict[str, float]
+    predictions: pd.DataFrame
+
+
+def fold_changes(chosen: Changes, folds: int, fold: int) -> Changes:
+    """What fold ``fold`` of ``folds`` changes, beside what was chosen."""
+    return chosen | {"split.method": "kfold", "split.folds": str(folds), "split.fold": str(fold)}
+
+
+def run_folds(label: str, chosen: Changes, folds: int, say: Callable[[str], None]) -> list[Fold]:
+    """Run the folds one after another, as experiments ``<label>-fold0`` and so on; older ones of that name go.
+
+    They run in a copy (``dvc exp run --temp``): the workspace stays as it is. UserError if one of them fails.
+    """
+    if folds < 2:
+        raise UserError(f"--folds is {folds}, expected at least 2")
+    finished = []
+    for fold in range(folds):
+        name = f"{label}-fold{fold}"
+        say(f"fold {fold + 1} of {folds}: experiment {name}")
+        dvc_quietly("exp", "remove", name)
+        if dvc("exp", "run", "--temp", "-n", name, *as_arguments(fold_changes(chosen, folds, fold))):
+            raise UserError(f"fold {fold} failed: see above; finished folds are kept as experiments")
+        finished.append(read_fold(name))
+    return finished
+
+
+def read_fold(name: str) -> Fold:
+    """An experiment's params, test metrics and test predictions, from git and DVC's cache."""
+    from dvc.api import DVCFileSystem
+
+    files = DVCFileSystem(str(Path.cwd()), rev=name)
+    metrics = json.loads(files.read_text("metrics/evaluate.json"))
+    with files.open(PREDICTIONS) as stream:
+        predictions = pd.read_csv(stream, dtype={"image_id": str, "lesion_id": str, "group": str})
+    return Fold(
+        name=name,
+        params=yaml.safe_load(files.read_text("params.yaml")),
+        metrics={key: value for key, value in flatten(metrics["test"]).items() if isinstance(value, int | float)},
+        predictions=predictions,
+    )
+
+
+def pooled_report(folds: list[Fold]) -> dict[str, float]:
+    """Headline numbers of all folds' test predictions as if they were one test part.
+
+    UserError if an image was tested in two folds: then the pool would count it twice.
+    """
+    from derm.measures.headline import headline
+
+    pooled = pd.concat([fold.predictions for fold in folds], ignore_index=True)
+    repeated = pooled.loc[pooled["image_id"].duplicated(), "image_id"].tolist()
+    if repeated:
+        raise UserError(f"image {repeated[0]} was tested in two folds: the folds were split differently")
+    columns = [str(column) for column in pooled.columns]
+    classes = [column.removeprefix("p_") for column in columns if column.startswith("p_")]
+    positive = (folds[0].params.get("task") or {}).get("positive")
+    numbers = {name: float(value[0]) for name, value in headline(pooled, classes, positive, None).items()}
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}
+
+
+def table(folds: list[Fold], pooled: dict[str, float]) -> str:
+    """One line for each metric: pooled, then fold by fold."""
+    lines = [f"{'test metric':<40}{'pooled':>9}" + "".join(f"{f'fold {n}':>9}" for n in range(len(folds)))]
+    for metric, value in pooled.items():
+        cells = [value, *(fold.metrics.get(metric) for fold in folds)]
+        shown = "".join(f"{cell:9.4f}" if isinstance(cell, int | float) else f"{'':>9}" for cell in cells)
+        lines.append(f"{metric:<40}{shown}")
+    return "\n".join(lines)
+
+
+def summary(chosen: Changes, folds: list[Fold], pooled: dict[str, float]) -> dict[str, Any]:
+    """What ``--out`` gets as JSON."""
+    return {
+        "changes": chosen,
+        "folds": [{"experiment": fold.name, "test": fold.metrics} for fold in folds],
+        "pooled": pooled,
+    }
