@@ -1,9 +1,9 @@
 """Cross-validation: one experiment for each fold, and the numbers of all test parts pooled."""
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +67,14 @@ def read_fold(name: str) -> Fold:
     )
 
 
-def pooled_report(folds: list[Fold]) -> dict[str, float]:
-    """Headline numbers of all folds' test predictions as if they were one test part.
+def pooled_report(folds: list[Fold]) -> pd.DataFrame:
+    """Headline numbers of all folds' test predictions as if they were one test part: `metric, value, low, high`.
 
+    The intervals are a bootstrap over groups with `evaluate.resamples` and `evaluate.seed` of the folds' params; they
+    cover which lesions there are, not the five overlapping training sets.
     UserError if an image was tested in two folds: then the pool would count it twice.
     """
+    from derm.measures.bootstrap import group_weights, intervals
     from derm.measures.headline import headline
 
     pooled = pd.concat([fold.predictions for fold in folds], ignore_index=True)
@@ -80,25 +83,31 @@ def pooled_report(folds: list[Fold]) -> dict[str, float]:
         raise UserError(f"image {repeated[0]} was tested in two folds: the folds were split differently")
     columns = [str(column) for column in pooled.columns]
     classes = [column.removeprefix("p_") for column in columns if column.startswith("p_")]
-    positive = (folds[0].params.get("task") or {}).get("positive")
-    numbers = {name: float(value[0]) for name, value in headline(pooled, classes, positive, None).items()}
-    return {name: value for name, value in numbers.items() if math.isfinite(value)}
+    params = folds[0].params
+    positive, drawing = params["task"]["positive"], params["evaluate"]
+    groups, targets = pooled["group"].to_numpy(), pooled["target"].to_numpy()
+    weights = group_weights(groups, targets, drawing["resamples"], drawing["seed"])
+    measure = partial(headline, pooled, classes, positive, bins=drawing["bins"])
+    return intervals(measure, weights, "all folds pooled").dropna()
 
 
-def table(folds: list[Fold], pooled: dict[str, float]) -> str:
-    """One line for each metric: pooled, then fold by fold."""
-    lines = [f"{'test metric':<40}{'pooled':>9}" + "".join(f"{f'fold {n}':>9}" for n in range(len(folds)))]
-    for metric, value in pooled.items():
-        cells = [value, *(fold.metrics.get(metric) for fold in folds)]
-        shown = "".join(f"{cell:9.4f}" if isinstance(cell, int | float) else f"{'':>9}" for cell in cells)
-        lines.append(f"{metric:<40}{shown}")
+def table(folds: list[Fold], pooled: pd.DataFrame) -> str:
+    """One line for each metric: pooled with its 95 % interval, then fold by fold."""
+    lines = [f"{'test metric':<40}{'pooled [95 %]':>24}" + "".join(f"{f'fold {n}':>9}" for n in range(len(folds)))]
+    for row in pooled.to_dict("records"):
+        metric, told = row["metric"], f"{row['value']:.4f} [{row['low']:.3f}, {row['high']:.3f}]"
+        cells = [fold.metrics.get(metric) for fold in folds]
+        shown = "".join(f"{cell:9.4f}" if cell is not None else f"{'':>9}" for cell in cells)
+        lines.append(f"{metric:<40}{told:>24}{shown}")
     return "\n".join(lines)
 
 
-def summary(chosen: Changes, folds: list[Fold], pooled: dict[str, float]) -> dict[str, Any]:
+def summary(chosen: Changes, folds: list[Fold], pooled: pd.DataFrame) -> dict[str, Any]:
     """What ``--out`` gets as JSON."""
     return {
         "changes": chosen,
         "folds": [{"experiment": fold.name, "test": fold.metrics} for fold in folds],
-        "pooled": pooled,
+        "pooled": {
+            row["metric"]: {name: row[name] for name in ("value", "low", "high")} for row in pooled.to_dict("records")
+        },
     }

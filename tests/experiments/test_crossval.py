@@ -16,6 +16,7 @@ PARAMS = """\
 split: {method: holdout, folds: 5, fold: 0}
 task: {positive: mel}
 loss: {gamma: 0.0}
+evaluate: {resamples: 100, seed: 1, bins: 15}
 """
 CHAIN = """\
 stages:
@@ -34,9 +35,9 @@ split = yaml.safe_load(open("params.yaml"))["split"]
 fold = split["fold"] if split["method"] == "kfold" else 9
 pathlib.Path("data/predictions").mkdir(parents=True)
 pathlib.Path("metrics").mkdir(exist_ok=True)
-rows = "image_id,target,predicted,decision,flag,p_mel,p_nv"
+rows = "image_id,group,target,predicted,decision,flag,p_mel,p_nv"
 for number, target in enumerate((0, 1)):
-    rows += f"\\n{fold}{number},{target},0,0,1,0.8,0.2"
+    rows += f"\\n{fold}{number},{fold}{number},{target},0,0,1,0.8,0.2"
 pathlib.Path("data/predictions/test.csv").write_text(rows)
 pathlib.Path("metrics/evaluate.json").write_text(json.dumps({"test": {"accuracy": 0.5, "fold": fold}}))
 """
@@ -74,9 +75,9 @@ def test_folds_run_in_a_copy_and_are_pooled(tmp_path: Path) -> None:
     assert found["changes"] == {"loss.gamma": "2"}
     assert [fold["experiment"] for fold in found["folds"]] == ["focal-fold0", "focal-fold1"]
     assert [fold["test"]["fold"] for fold in found["folds"]] == [0, 1]
-    assert found["pooled"]["accuracy"] == 0.5
-    assert found["pooled"]["melanoma.sensitivity"] == 1.0
-    assert found["pooled"]["flag.specificity"] == 0.0
+    assert found["pooled"]["accuracy"]["value"] == 0.5
+    assert found["pooled"]["melanoma.sensitivity"]["value"] == 1.0
+    assert found["pooled"]["flag.specificity"]["value"] == 0.0
     assert "accuracy" in done.stdout
 
 
