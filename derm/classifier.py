@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from derm.decisions.outcome import Calibration, outcomes, read_calibration
@@ -16,7 +17,7 @@ from derm.embedding.extract import embed_batch
 from derm.encoders.encoder import Encoder
 from derm.encoders.registry import build_as_described
 from derm.errors import UserError
-from derm.files import read_json, write_bytes, write_json
+from derm.files import canonical_json, read_json, write_bytes, write_json
 from derm.heads.head import Head, head_logits, read_head, write_head
 
 FOLDER = Path("models/classifier")
@@ -39,11 +40,16 @@ class Classifier:
         UserError if something is missing, damaged, or not what the package was made with.
         """
         description = read_json(folder / "classifier.json")
+        if not {"weights", "features"} <= set(description):
+            raise UserError(f"{folder / 'classifier.json'} is not a packaged classifier's: copy the whole folder again")
         state: dict[str, torch.Tensor] | None = None
         if description["weights"] == "packaged":
             if not (folder / "encoder.safetensors").is_file():
                 raise UserError(f"{folder / 'encoder.safetensors'} is missing: copy the whole folder")
-            state = load_file(folder / "encoder.safetensors")
+            try:
+                state = load_file(folder / "encoder.safetensors")
+            except SafetensorError as error:
+                raise UserError(f"{folder / 'encoder.safetensors'} is damaged ({error}): copy it again") from None
         encoder = build_as_described(description["features"]["encoder"], state)
         head, calibration = read_head(folder / "head.safetensors"), read_calibration(folder / "calibration.json")
         return Classifier(encoder, description["features"]["batch_size"], head, calibration)
@@ -72,15 +78,26 @@ def write_classifier(
     head: Head,
     calibration: Calibration,
     max_encoder_bytes: int,
+    from_hub: bool,
     folder: Path = FOLDER,
 ) -> str:
-    """Write the folder. Returns where the encoder's weights are: `none`, `packaged`, or `hub` (over the limit)."""
+    """Write the folder. Returns where the encoder's weights are: `none`, `packaged`, or `hub` (over the limit).
+
+    UserError if they are over the limit and not from a hub.
+    """
     size = sum(tensor.numel() * tensor.element_size() for tensor in encoder.weights.values())
+    if size > max_encoder_bytes and not from_hub:
+        raise UserError(
+            f"the encoder takes {size / 1e6:.0f} MB, over package.max_encoder_mb, and its weights do not come from a "
+            "hub, where a user of the package could find them: raise package.max_encoder_mb"
+        )
     where = "none" if not size else ("packaged" if size <= max_encoder_bytes else "hub")
     if where == "packaged":
         tensors = {name: tensor.cpu().contiguous() for name, tensor in sorted(encoder.weights.items())}
         write_bytes(folder / "encoder.safetensors", save(tensors))
     write_head(head, folder / "head.safetensors")
     write_json(folder / "calibration.json", calibration.model_dump())
-    write_json(folder / "classifier.json", {"features": features_manifest, "weights": where})
+    # Not `write_json`, which rounds: a manifest is compared to the last digit when it is read again.
+    description = canonical_json({"features": features_manifest, "weights": where})
+    write_bytes(folder / "classifier.json", f"{description}\n".encode())
     return where

@@ -9,12 +9,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from derm.errors import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.figure import Figure
     from PIL import Image
 
@@ -64,33 +64,38 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Comma-separated, LF, floats with 6 decimals, missing values empty."""
-    text = table.to_csv(index=False, lineterminator="\n", float_format=f"%.{DECIMALS}f")
+    floats = table.select_dtypes("float").round(DECIMALS) + 0.0  # no -0.000000
+    rounded = table.assign(**{str(name): floats[name] for name in floats})
+    text = rounded.to_csv(index=False, lineterminator="\n", float_format=f"%.{DECIMALS}f")
     write_bytes(path, text.encode())
 
 
 def read_csv(path: Path, **types: type) -> pd.DataFrame:
     """A table that a stage wrote. Columns are text (empty where missing) unless ``types`` names another type.
 
-    UserError if the file is missing.
+    UserError if the file is missing or damaged.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8").astype(types)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro`, which makes it") from None
-    return table.astype(types)
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{path} is damaged ({_first_line(error)}): delete it and run `dvc repro`") from None
 
 
-def write_tensors(path: Path, tensors: Mapping[str, "np.ndarray"], manifest: Mapping[str, Any]) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], manifest: Mapping[str, Any]) -> None:
     """Arrays as safetensors with one metadata key, ``manifest`` (canonical JSON).
 
     One key only: with several, safetensors writes them in another order each time (safetensors issue 584).
     """
     from safetensors.numpy import save
 
-    write_bytes(path, save(dict(tensors), metadata={"manifest": canonical_json(manifest)}))
+    # safetensors writes an array's memory as it lies, whatever its shape says.
+    rows = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    write_bytes(path, save(rows, metadata={"manifest": canonical_json(manifest)}))
 
 
-def read_tensors(path: Path) -> tuple[dict[str, "np.ndarray"], dict[str, Any]]:
+def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays and manifest of a file made by `write_tensors`. UserError if it is missing or damaged."""
     from safetensors import SafetensorError, safe_open
 
@@ -118,7 +123,13 @@ def write_png(path: Path, image: "Image.Image") -> None:
     write_bytes(path, buffer.getvalue())
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def _rounded(value: Any, where: str) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, Mapping):
         return {str(key): _rounded(item, f"{where}: {key}") for key, item in value.items()}
     if isinstance(value, list | tuple):

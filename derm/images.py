@@ -1,16 +1,33 @@
 """The one place where pixels are read: check the digest, decode, orient, convert to RGB."""
 
 import io
+import sys
 import warnings
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from derm.errors import UserError
 
 MAX_PIXELS = 100_000_000
+# What undoes each EXIF orientation (CIPA DC-008, tag 0x0112).
+ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Pillow's own limit, of another size, would come before ours; and its remarks on odd files are no news to a user.
+Image.MAX_IMAGE_PIXELS = None
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 
@@ -44,23 +61,25 @@ def decode(content: bytes, max_pixels: int = MAX_PIXELS, min_side: int = 1) -> I
     Raises UnreadableImageError with the reason.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            warnings.simplefilter("ignore", UserWarning)
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
-            width, height = image.size
-            if width * height > max_pixels:
-                raise UnreadableImageError(f"{width}x{height} pixels are over the limit of {max_pixels}")
-            if min(width, height) < min_side:
-                raise UnreadableImageError(f"{width}x{height} pixels: the shorter side is under {min_side}")
-            image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise UnreadableImageError(f"the header promises more than {max_pixels} pixels") from None
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        width, height = image.size
+        if width * height > max_pixels:
+            raise UnreadableImageError(f"{width}x{height} pixels are over the limit of {max_pixels}")
+        if min(width, height) < min_side:
+            raise UnreadableImageError(f"{width}x{height} pixels: the shorter side is under {min_side}")
+        image.load()
+        return _to_rgb(_upright(image))
     except UnidentifiedImageError:
         raise UnreadableImageError(f"not an image in a known format ({', '.join(FORMATS)})") from None
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
         raise UnreadableImageError(f"cannot be decoded: {error}") from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF orientation says. `ImageOps.exif_transpose` also writes the EXIF block anew, and fails on a
+    damaged one; here only the pixels matter."""
+    turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+    return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -87,7 +106,8 @@ def read_image(path: str, expected_digest: str) -> Image.Image:
         content = read_bytes(Path(path))
         if digest(content) != expected_digest:
             raise UserError(f"{path} has changed since `prepare` read it: run `dvc repro` to start from prepare")
-        return decode(content)
+        # `prepare` judged these very bytes, by the limits in force then.
+        return decode(content, max_pixels=sys.maxsize)
     except UnreadableImageError as error:
         raise UserError(f"{path}: {error}; it was there when `prepare` ran: run `dvc repro prepare`") from None
 

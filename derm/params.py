@@ -15,7 +15,7 @@ PARAMS_FILE = Path("params.yaml")
 class Section(BaseModel):
     """Base of every section's model: an unknown key is an error, and no value is bent into another type."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 SectionType = TypeVar("SectionType", bound=Section)
@@ -56,6 +56,8 @@ def read_all(path: Path = PARAMS_FILE) -> dict[str, Any]:
         content = yaml.load(path.read_text(encoding="utf-8"), _Yaml12Loader)  # noqa: S506 a SafeLoader
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run from the repository's root") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text (byte {error.start})") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):

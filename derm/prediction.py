@@ -37,7 +37,9 @@ def predict_files(paths: Iterable[Path], classifier_folder: Path, out: Path) -> 
                 told = classifier.predict(images).set_index(table.index[table["status"] == "ok"])
                 for column in ("predicted", "decision"):
                     told[f"{column}_name"] = told[column].map(names)
-                table = table.join(told.astype({"predicted": "Int64", "decision": "Int64"}))
+                # Whole numbers stay whole beside the empty cells of a bad image.
+                whole = ["predicted", "decision"] + ([] if classifier.calibration.positive is None else ["flag"])
+                table = table.join(told.astype(dict.fromkeys(whole, "Int64")))
             tables.append(table)
             bar.update(len(batch))
     probabilities = [f"p_{name}" for name in classifier.classes]

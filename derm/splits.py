@@ -1,5 +1,6 @@
 """Grouped, stratified splits into four parts, and the proof that no group stands on two sides."""
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -78,8 +79,9 @@ def audit(split: pd.DataFrame, images: pd.DataFrame, classes: list[str]) -> None
     for key in ("group", "lesion_id"):
         names = images[key].to_numpy()
         sides = split[names != ""].groupby(names[names != ""])["part"].nunique()
-        if (sides > 1).any():
-            raise UserError(f"{key} {sides.index[sides > 1][0]} stands in {sides.max()} parts of the split")
+        leaks = sides[sides > 1]
+        if len(leaks):
+            raise UserError(f"{key} {leaks.index[0]} stands in {leaks.iloc[0]} parts of the split")
     counts = pd.crosstab(split["target"], split["part"]).reindex(index=range(len(classes)), columns=PARTS, fill_value=0)
     for target, part in zip(*np.nonzero(counts.to_numpy() == 0), strict=True):
         raise UserError(
@@ -113,7 +115,7 @@ def _cut(groups: np.ndarray, labels: pd.Series, share: float, seed: int) -> tupl
     """Cut groups in two, the second with `share` of them, each class alike; a class never gives up its last one."""
     here = labels[groups]
     members = here.value_counts()
-    if round(len(groups) * share) < len(members):
+    if math.ceil(len(groups) * share - 1e-9) < len(members):
         raise UserError(
             f"{len(groups)} lesions, {share:.0%} of them in a part, are not one for each of {len(members)} classes: "
             "make the split's smaller parts larger"

@@ -58,8 +58,12 @@ def parse_pairs(text: str) -> Changes:
 
 
 def as_arguments(chosen: Changes) -> list[str]:
-    """The changes as arguments of ``dvc exp run``."""
-    return [argument for key, value in chosen.items() for argument in ("-S", f"{key}={value}")]
+    """The changes as arguments of ``dvc exp run``.
+
+    A mapping gets DVC's ``++``: without it, keys that the present mapping does not have would be refused.
+    """
+    pairs = [f"{'++' if value.startswith('{') else ''}{key}={value}" for key, value in chosen.items()]
+    return [argument for pair in pairs for argument in ("-S", pair)]
 
 
 def _pair(text: str, where: str) -> tuple[str, str]:

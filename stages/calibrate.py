@@ -10,7 +10,7 @@ from derm.decisions.outcome import CALIBRATION_FILE, Calibration, DecideParams
 from derm.decisions.threshold import threshold_for_sensitivity
 from derm.embedding.features import read_features
 from derm.figures import reliability
-from derm.files import read_csv, write_csv, write_figure, write_json
+from derm.files import DECIMALS, read_csv, write_csv, write_figure, write_json
 from derm.heads.head import head_logits, read_head
 from derm.image_table import read_images
 from derm.measures.curves import reliability_bins
@@ -39,7 +39,8 @@ def main() -> None:
     part = split[split["part"] == "calibration"]
     targets = part["target"].to_numpy()
     logits = head_logits(read_head(), read_features().of(part["image_id"]))
-    temperature = fit_temperature(logits, targets) if params.method == "temperature" else 1.0
+    # Rounded as it is stored: the threshold must be that of the very probabilities that will be told.
+    temperature = round(fit_temperature(logits, targets), DECIMALS) if params.method == "temperature" else 1.0
     before, after = apply_temperature(logits, 1.0), apply_temperature(logits, temperature)
     lesions = split[split["part"] == "train"].groupby("target")["group"].nunique()
     priors = (lesions / lesions.sum()).reindex(range(len(classes)), fill_value=0.0)

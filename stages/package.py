@@ -25,7 +25,9 @@ def main() -> None:
     manifest = read_manifest()
     encoder = build_for_features(encoder_params, manifest)
     limit = int(params.max_encoder_mb * 1_000_000)
-    where = write_classifier(encoder, manifest, read_head(), read_calibration(), limit)
+    where = write_classifier(
+        encoder, manifest, read_head(), read_calibration(), limit, encoder_params.weights == "pretrained"
+    )
     size = sum(path.stat().st_size for path in FOLDER.iterdir())
     write_json(Path("metrics/package.json"), {"package": {"bytes": size, "encoder_weights": where}})
 

@@ -5,9 +5,10 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from derm.calibration.temperature import apply_temperature
+from derm.errors import UserError
 from derm.files import read_json
 from derm.params import Section
 
@@ -41,8 +42,11 @@ class Calibration(Section):
 
 
 def read_calibration(path: Path = CALIBRATION_FILE) -> Calibration:
-    """What `calibrate` wrote. UserError if it is missing."""
-    return Calibration.model_validate(read_json(path))
+    """What `calibrate` wrote. UserError if it is missing or damaged."""
+    try:
+        return Calibration.model_validate(read_json(path))
+    except ValidationError as error:
+        raise UserError(f"{path} is damaged ({error.error_count()} wrong keys): run `dvc repro`") from None
 
 
 def decide(probabilities: np.ndarray, rule: str, tau: float, priors: np.ndarray) -> np.ndarray:
@@ -51,10 +55,12 @@ def decide(probabilities: np.ndarray, rule: str, tau: float, priors: np.ndarray)
     `argmax`: the most probable one. `prior`: the largest ``log p - tau log prior``, which with tau 1 minimises the
     balanced error if the probabilities are calibrated (Menon et al. 2021, arXiv 2007.07314, post-hoc adjustment).
     """
-    if rule == "argmax":
+    if rule == "argmax" or tau == 0:
         return probabilities.argmax(axis=1)
-    with np.errstate(divide="ignore"):
-        return (np.log(probabilities) - tau * np.log(priors)).argmax(axis=1)
+    possible = (probabilities > 0) & (priors > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scores = np.log(probabilities) - tau * np.log(priors)
+    return np.where(possible, scores, -np.inf).argmax(axis=1)
 
 
 def outcomes(logits: np.ndarray, calibration: Calibration) -> pd.DataFrame:

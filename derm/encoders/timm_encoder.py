@@ -102,9 +102,16 @@ def _create(name: str, model_args: dict[str, Any], pretrained: bool = False) -> 
         near = difflib.get_close_matches(name, timm.list_models(), n=1, cutoff=0)[0]
         raise UserError(f"encoder.name: timm has no model {name!r}; the nearest is 'timm/{near}'")
     try:
-        return timm.create_model(name, pretrained=pretrained, num_classes=0, **model_args)
-    except (TypeError, AssertionError) as error:
-        raise UserError(f"encoder.model_args {model_args} do not fit timm/{name}: {error}") from None
+        model: Any = timm.create_model(name, pretrained=False, num_classes=0, **model_args)
+        size = resolve_model_data_config(model)["input_size"]
+        with torch.inference_mode():
+            pooled = model.eval().forward_head(model.forward_features(torch.zeros(1, 3, *size[1:])), pre_logits=True)
+        if pooled.ndim != 2:
+            raise ValueError(f"it gives {pooled.ndim} dimensions, not [images, numbers]")
+    # What a model makes of wrong arguments is its own affair: whatever it raises, the arguments are the cause.
+    except Exception as error:
+        raise UserError(f"timm/{name} cannot be built with encoder.model_args {model_args}: {error}") from None
+    return timm.create_model(name, pretrained=True, num_classes=0, **model_args) if pretrained else model
 
 
 def _pretrained(name: str, model_args: dict[str, Any]) -> Any:

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from derm.errors import UserError
 from derm.files import read_tensors, write_tensors
 from derm.params import Section
 
@@ -74,6 +75,9 @@ def write_head(head: Head, path: Path = HEAD_FILE) -> None:
 def read_head(path: Path = HEAD_FILE) -> Head:
     """The head in evaluation mode. UserError if the file is missing or damaged."""
     tensors, shape = read_tensors(path)
-    head = Head(**shape)
-    head.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tensors.items()}, strict=True)
+    try:
+        head = Head(**shape)
+        head.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tensors.items()}, strict=True)
+    except (TypeError, RuntimeError):
+        raise UserError(f"{path} does not hold a head of this version: run `dvc repro train_head`") from None
     return head.eval()

@@ -3,6 +3,7 @@
 import torch
 from tqdm import tqdm
 
+from derm.errors import UserError
 from derm.heads.head import Head
 from derm.heads.training import Curves, TrainingData, TrainParams
 from derm.optimise import minimise_lbfgs
@@ -66,4 +67,6 @@ def fit_linear(head: Head, data: TrainingData, params: TrainParams) -> tuple[Hea
             worse += 1
             if worse == PATIENCE:
                 break
+    if not chosen:
+        raise UserError("the val loss was never a finite number: raise the penalties in train.l2")
     return head, curves, chosen | {"l2_at_edge": chosen["l2"] in (min(params.l2), max(params.l2))}

@@ -1,10 +1,12 @@
 """The multi-layer perceptron: AdamW, cosine schedule with warm-up, early stopping on the val loss."""
 
 import copy
+import math
 
 import torch
 from tqdm import tqdm
 
+from derm.errors import UserError
 from derm.heads.head import Head
 from derm.heads.training import Curves, TrainingData, TrainParams
 from derm.optimise import cosine_with_warmup
@@ -56,4 +58,6 @@ def fit_mlp(head: Head, data: TrainingData, params: TrainParams) -> tuple[Head, 
             best, best_loss, best_epoch = copy.deepcopy(head), val_loss, epoch
         elif epoch - best_epoch >= params.patience:
             break
+    if not math.isfinite(best_loss):
+        raise UserError("the val loss was never a finite number: lower train.learning_rate")
     return best, curves, {"best_step": best_epoch, "stopped_early": len(curves.rows) < params.epochs}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ class TrainParams(Section):
     """Section `train`: how the head is fitted. `l2` and `max_iterations` are the linear head's, the rest the mlp's."""
 
     seed: int = Field(ge=0, lt=2**63)
-    l2: list[float] = Field(min_length=1)
+    l2: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
     max_iterations: int = Field(ge=1)
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)

@@ -37,7 +37,7 @@ def headline(
         "balanced_accuracy": weighted.balanced_accuracy(predicted),
         "macro_f1": weighted.macro_f1(predicted),
         "weighted_f1": weighted.weighted_f1(predicted),
-        "macro_auc": np.mean(areas, axis=0),
+        "macro_auc": np.mean(areas, axis=0) if areas else np.full(len(predicted), np.nan),
         "nll": weighted.negative_log_likelihood(probabilities, targets, weights),
         "brier": weighted.brier_score(probabilities, targets, weights),
         "ece": weighted.expected_calibration_error(probabilities, targets, weights, bins),

@@ -1,0 +1,190 @@
+"""Every measure against scikit-learn with sample_weight, or against a formula or a search written out here."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from derm.measures import weighted
+from tests.derm.measures.data import random_predictions
+
+SEEDS = range(6)
+EACH: Any = None  # scikit-learn's word for: one number for each class
+NOT: Any = False
+
+
+def by_resample(seed: int, ours: Callable, oracle: Callable) -> None:
+    """ours(predictions, weights) -> [resamples] must be oracle(predictions, one row of weights) for each."""
+    given = random_predictions(seed)
+    np.testing.assert_allclose(ours(given, given.weights), [oracle(given, row) for row in given.weights])
+    np.testing.assert_allclose(ours(given, None), [oracle(given, np.ones(len(given.targets)))])
+
+
+COUNTED = {
+    "accuracy": (weighted.accuracy, metrics.accuracy_score),
+    "balanced_accuracy": (weighted.balanced_accuracy, metrics.balanced_accuracy_score),
+    "macro_f1": (weighted.macro_f1, lambda t, p, **w: metrics.f1_score(t, p, average="macro", **w)),
+    "weighted_f1": (weighted.weighted_f1, lambda t, p, **w: metrics.f1_score(t, p, average="weighted", **w)),
+    "recalls": (weighted.recalls, lambda t, p, **w: metrics.recall_score(t, p, average=EACH, **w)),
+    "precisions": (weighted.precisions, lambda t, p, **w: metrics.precision_score(t, p, average=EACH, **w)),
+    "f1_scores": (weighted.f1_scores, lambda t, p, **w: metrics.f1_score(t, p, average=EACH, **w)),
+    "confusion": (lambda counts: counts, metrics.confusion_matrix),
+}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", COUNTED)
+def test_what_is_counted(seed: int, name: str) -> None:
+    measure, oracle = COUNTED[name]
+    by_resample(
+        seed,
+        lambda given, weights: measure(weighted.confusion(given.targets, given.predicted, 4, weights)),
+        lambda given, row: oracle(given.targets, given.predicted, sample_weight=row),
+    )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("index", range(4))
+def test_specificity_is_the_recall_of_the_others(seed: int, index: int) -> None:
+    by_resample(
+        seed,
+        lambda given, w: weighted.specificities(weighted.confusion(given.targets, given.predicted, 4, w))[:, index],
+        lambda given, row: metrics.recall_score(given.targets != index, given.predicted != index, sample_weight=row),
+    )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    ("ours", "oracle"),
+    [
+        (weighted.area_under_roc, metrics.roc_auc_score),
+        (weighted.average_precision, metrics.average_precision_score),
+    ],
+)
+def test_areas_with_ties(seed: int, ours: Callable, oracle: Callable) -> None:
+    by_resample(
+        seed,
+        lambda given, weights: ours(given.probabilities[:, 1], given.targets == 1, weights),
+        lambda given, row: oracle(given.targets == 1, given.probabilities[:, 1], sample_weight=row),
+    )
+    assert len(np.unique(random_predictions(seed).probabilities[:, 1])) < 65  # there are ties
+
+
+def test_area_under_roc_by_hand() -> None:
+    """Of the 4 pairs one is right, one is wrong and two are ties."""
+    scores, positive = np.array([0.3, 0.7, 0.3, 0.7]), np.array([False, False, True, True])
+    assert weighted.area_under_roc(scores, positive).tolist() == [0.5]
+    assert weighted.area_under_roc(np.array([0.1, 0.2, 0.3]), np.array([False, True, True])).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_log_loss(seed: int) -> None:
+    by_resample(
+        seed,
+        lambda given, weights: weighted.negative_log_likelihood(given.probabilities, given.targets, weights),
+        lambda given, row: metrics.log_loss(given.targets, given.probabilities, sample_weight=row),
+    )
+
+
+def test_log_loss_of_an_impossible_truth_is_finite() -> None:
+    assert weighted.negative_log_likelihood(np.array([[1.0, 0.0]]), np.array([1]))[0] == pytest.approx(15 * np.log(10))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_brier_score(seed: int) -> None:
+    by_resample(
+        seed,
+        lambda given, weights: weighted.brier_score(given.probabilities, given.targets, weights),
+        lambda given, row: metrics.brier_score_loss(
+            given.targets, given.probabilities, sample_weight=row, labels=range(4), scale_by_half=NOT
+        ),
+    )
+    # sure and wrong is 2, the worst there is
+    assert weighted.brier_score(np.array([[1.0, 0.0]]), np.array([1])).tolist() == [2.0]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("wanted", [0.5, 0.8, 0.95])
+def test_specificity_and_sensitivity_at_each_other_by_trying_every_threshold(seed: int, wanted: float) -> None:
+    def rates(given, row: np.ndarray) -> list[tuple[float, float]]:
+        positive = given.targets == 1
+        tried = [np.inf, *np.unique(given.probabilities[:, 1])]
+        return [
+            (
+                row[positive & (given.probabilities[:, 1] >= threshold)].sum() / row[positive].sum(),
+                row[~positive & (given.probabilities[:, 1] < threshold)].sum() / row[~positive].sum(),
+            )
+            for threshold in tried
+        ]
+
+    by_resample(
+        seed,
+        lambda given, w: weighted.specificity_at_sensitivity(given.probabilities[:, 1], given.targets == 1, wanted, w),
+        lambda given, row: max(spec for sens, spec in rates(given, row) if sens >= wanted - 1e-12),
+    )
+    by_resample(
+        seed,
+        lambda given, w: weighted.sensitivity_at_specificity(given.probabilities[:, 1], given.targets == 1, wanted, w),
+        lambda given, row: max(sens for sens, spec in rates(given, row) if spec >= wanted - 1e-12),
+    )
+
+
+def test_calibration_error_by_hand() -> None:
+    """Ten bins. In [.6, .7): .61 right, .65 wrong, confidence .63, accuracy .5. In [.9, 1]: .95 right, 1 right."""
+    top = np.array([0.61, 0.65, 0.95, 1.0])
+    probabilities = np.column_stack([top, 1 - top])
+    targets = np.array([0, 1, 0, 0])
+    expected = 0.5 * (0.63 - 0.5) + 0.5 * (1 - 0.975)
+    assert weighted.expected_calibration_error(probabilities, targets, bins=10)[0] == pytest.approx(expected)
+    # the wrong one three times: confidence (.61 + 3 * .65) / 4, accuracy 1/4; 4 rows of 6
+    weights = np.array([[1.0, 3.0, 1.0, 1.0]])
+    expected = 4 / 6 * (2.56 / 4 - 0.25) + 2 / 6 * 0.025
+    assert weighted.expected_calibration_error(probabilities, targets, weights, 10)[0] == pytest.approx(expected)
+
+
+def test_calibration_error_is_small_where_probabilities_are_true() -> None:
+    generator = np.random.default_rng(0)
+    probabilities = generator.dirichlet(np.ones(3), size=20_000)
+    targets = (probabilities.cumsum(axis=1) < generator.random((20_000, 1))).sum(axis=1)
+    assert weighted.expected_calibration_error(probabilities, targets)[0] < 0.015
+    overconfident = probabilities**3 / (probabilities**3).sum(axis=1, keepdims=True)
+    assert weighted.expected_calibration_error(overconfident, targets)[0] > 0.15
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_whole_number_weights_are_repeated_rows(seed: int) -> None:
+    given = random_predictions(seed)
+    for row in given.weights:
+        again = np.repeat(np.arange(len(row)), row.astype(int))
+        one, scores, positive = row[None], given.probabilities[:, 2], given.targets == 2
+        for measure in (weighted.area_under_roc, weighted.average_precision):
+            np.testing.assert_allclose(measure(scores, positive, one), measure(scores[again], positive[again]))
+        for measure in (weighted.specificity_at_sensitivity, weighted.sensitivity_at_specificity):
+            np.testing.assert_allclose(
+                measure(scores, positive, 0.9, one), measure(scores[again], positive[again], 0.9)
+            )
+        for measure in (
+            weighted.negative_log_likelihood,
+            weighted.brier_score,
+            weighted.expected_calibration_error,
+        ):
+            np.testing.assert_allclose(
+                measure(given.probabilities, given.targets, one),
+                measure(given.probabilities[again], given.targets[again]),
+            )
+
+
+def test_what_cannot_be_computed_is_nan() -> None:
+    scores, none, some = np.array([0.1, 0.9]), np.array([False, False]), np.array([True, False])
+    assert np.isnan(weighted.area_under_roc(scores, none))
+    assert np.isnan(weighted.average_precision(scores, none))
+    assert np.isnan(weighted.specificity_at_sensitivity(scores, none, 0.95))
+    assert np.isnan(weighted.sensitivity_at_specificity(scores, ~none, 0.95))
+    # weight 0 is absence
+    assert np.isnan(weighted.area_under_roc(scores, some, np.array([[0.0, 1.0]])))
+    counts = weighted.confusion(np.array([0, 0]), np.array([0, 1]), 3)
+    np.testing.assert_array_equal(weighted.recalls(counts), [[0.5, np.nan, np.nan]])
+    np.testing.assert_array_equal(weighted.precisions(counts), [[1.0, 0.0, np.nan]])
+    assert weighted.balanced_accuracy(counts).tolist() == [0.5]
