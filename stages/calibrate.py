@@ -68,7 +68,7 @@ def main() -> None:
         }
     if threshold is not None:
         metrics |= {"flag_threshold": threshold, "flag_positives": len(positives)}
-    write_json(Path("metrics/calibrate.json"), {"calibration": metrics})
+    write_json(Path("metrics/calibrate.json"), metrics)
     bins = {name: reliability_bins(table, targets) for name, table in (("before", before), ("after", after))}
     for name, table in bins.items():
         write_csv(PLOTS / f"reliability_{name}.csv", table)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic import Field
 
-from derm.decisions.outcome import Calibration, outcomes, read_calibration
+from derm.decisions.outcome import outcomes, read_calibration
 from derm.embedding.features import read_features
 from derm.figures import confusion_matrix, curves_by_class, reliability
 from derm.files import read_csv, write_csv, write_figure, write_json
@@ -14,7 +14,8 @@ from derm.heads.head import head_logits, read_head
 from derm.image_table import read_images
 from derm.measures.bootstrap import group_weights, intervals
 from derm.measures.curves import precision_recall_points, reliability_bins, roc_points
-from derm.measures.headline import headline, nested, per_class
+from derm.measures.headline import headline, nested
+from derm.measures.per_class import class_table
 from derm.params import Section, load
 from derm.task import TaskParams, class_names
 from stages.runner import run
@@ -45,33 +46,19 @@ def main() -> None:
             [rows[["image_id", "lesion_id", "group", "target"]].reset_index(drop=True), told], axis=1
         )
         write_csv(Path(f"data/predictions/{part}.csv"), predictions)
-        numbers = measured(predictions, calibration, params, part)
-        metrics[part] = nested(dict(zip(numbers["headline"]["metric"], numbers["headline"]["value"], strict=True)))
-        tables.append(numbers["headline"].assign(part=part))
-        write_csv(PLOTS / f"per_class_{part}.csv", _class_table(numbers["per_class"], predictions, classes))
+        groups, targets = predictions["group"].to_numpy(), predictions["target"].to_numpy()
+        weights = group_weights(groups, targets, params.resamples, params.seed)
+        measure = partial(headline, predictions, classes, calibration.positive, bins=params.bins)
+        numbers = intervals(measure, weights, f"{part}, headline")
+        metrics[part] = nested(dict(zip(numbers["metric"], numbers["value"], strict=True)))
+        tables.append(numbers.assign(part=part))
+        write_csv(PLOTS / f"per_class_{part}.csv", class_table(predictions, classes, weights, f"{part}, by class"))
         draw(predictions, classes, params, part)
     write_csv(PLOTS / "intervals.csv", pd.concat(tables)[["part", "metric", "value", "low", "high"]].dropna())
     write_json(Path("metrics/evaluate.json"), metrics)
     shown = tables[-1].set_index("metric")
     for name in ("balanced_accuracy", "decision.balanced_accuracy", "macro_auc", "ece"):
         print(f"test {name} {shown.value[name]:.3f} [{shown.low[name]:.3f}, {shown.high[name]:.3f}]")
-
-
-def measured(
-    predictions: pd.DataFrame, calibration: Calibration, params: EvaluateParams, part: str
-) -> dict[str, pd.DataFrame]:
-    """Headline and per-class numbers with their intervals, from one set of resampled groups."""
-    weights = group_weights(
-        predictions["group"].to_numpy(), predictions["target"].to_numpy(), params.resamples, params.seed
-    )
-    return {
-        name: intervals(
-            partial(measure, predictions, calibration.classes, calibration.positive, bins=params.bins),
-            weights,
-            f"{part} {name}",
-        )
-        for name, measure in (("headline", headline), ("per_class", per_class))
-    }
 
 
 def draw(predictions: pd.DataFrame, classes: list[str], params: EvaluateParams, part: str) -> None:
@@ -106,20 +93,6 @@ def draw(predictions: pd.DataFrame, classes: list[str], params: EvaluateParams, 
 
 def _stacked(curves: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([curve.assign(diagnosis=name) for name, curve in curves.items()])
-
-
-def _class_table(numbers: pd.DataFrame, predictions: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-    """One row for each class: images, lesions, then each measure with its interval."""
-    table = numbers.assign(
-        diagnosis=numbers["metric"].str.split(".").str[0], measure=numbers["metric"].str.split(".").str[1]
-    ).pivot(index="diagnosis", columns="measure", values=["value", "low", "high"])
-    columns = {}
-    for measure in ("sensitivity", "specificity", "precision", "f1", "auc"):
-        columns |= {measure: table["value", measure], f"{measure}_low": table["low", measure]}
-        columns |= {f"{measure}_high": table["high", measure]}
-    by_class = predictions.groupby(predictions["target"].map(dict(enumerate(classes))))["group"]
-    counts = {"images": by_class.size(), "lesions": by_class.nunique()}
-    return pd.DataFrame(counts | columns).rename_axis("diagnosis").reset_index()
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def main() -> None:
         encoder, manifest, read_head(), read_calibration(), limit, encoder_params.weights == "pretrained"
     )
     size = sum(path.stat().st_size for path in FOLDER.iterdir())
-    write_json(Path("metrics/package.json"), {"package": {"bytes": size, "encoder_weights": where}})
+    write_json(Path("metrics/package.json"), {"bytes": size, "encoder_weights": where})
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def main() -> None:
     write_figure(PLOTS / "curves.png", learning_curves(curves.table(), chosen["best_step"]))
     best = curves.rows[chosen["best_step"]]
     losses = {key: best[key] for key in ("train_loss", "val_loss", "val_balanced_accuracy")}
-    write_json(Path("metrics/train_head.json"), {"head": chosen | losses | {"steps": len(curves.rows)}})
+    write_json(Path("metrics/train_head.json"), chosen | losses | {"steps": len(curves.rows)})
     if chosen.get("l2_at_edge"):
         print("note: the best L2 penalty stands at the edge of train.l2: widen the list")
     print(f"val loss {best['val_loss']:.4f}, val balanced accuracy {best['val_balanced_accuracy']:.3f}")

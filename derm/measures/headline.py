@@ -1,7 +1,5 @@
 """The headline numbers of one part, by their names in metrics/evaluate.json."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 
@@ -66,35 +64,6 @@ def headline(
         "flag.specificity": weighted.specificities(flagged)[:, 1],
         "flag.precision": weighted.precisions(flagged)[:, 1],
     }
-
-
-def per_class(
-    predictions: pd.DataFrame,
-    classes: list[str],
-    positive: str | None,
-    weights: np.ndarray | None = None,
-    bins: int = 15,
-) -> dict[str, np.ndarray]:
-    """`<class>.<measure>` -> float [resamples]: sensitivity, specificity, precision, F1 and AUC, one against the rest.
-
-    Takes what `headline` takes, so that one bootstrap serves both.
-    """
-    targets = predictions["target"].to_numpy()
-    counts = weighted.confusion(targets, predictions["predicted"].to_numpy(), len(classes), weights)
-    tables: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "sensitivity": weighted.recalls,
-        "specificity": weighted.specificities,
-        "precision": weighted.precisions,
-        "f1": weighted.f1_scores,
-    }
-    numbers = {
-        f"{name}.{measure}": table(counts)[:, index]
-        for measure, table in tables.items()
-        for index, name in enumerate(classes)
-    }
-    for index, name in enumerate(classes):
-        numbers[f"{name}.auc"] = weighted.area_under_roc(predictions[f"p_{name}"].to_numpy(), targets == index, weights)
-    return numbers
 
 
 def nested(numbers: dict[str, float]) -> dict:

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
-from derm.measures.headline import headline, nested, per_class
+from derm.measures.headline import headline, nested
+from derm.measures.per_class import per_class
 from tests.derm.measures.data import random_predictions
 
 CLASSES = ["bcc", "mel", "nv", "vasc"]
@@ -84,7 +85,7 @@ def test_values_are_those_of_scikit_learn(seed: int) -> None:
 
 def test_per_class_values_are_those_of_scikit_learn() -> None:
     table, weights = predictions()
-    numbers = per_class(table, CLASSES, "mel", weights)
+    numbers = per_class(table, CLASSES, weights)
     for k, name in enumerate(CLASSES):
         y, said, w = table["target"] == k, table["predicted"] == k, {"sample_weight": weights[0]}
         expected = {

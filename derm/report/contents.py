@@ -1,0 +1,132 @@
+"""What stands in the report: which numbers, figures and sentences, in which order."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from derm.decisions.outcome import Calibration
+from derm.files import read_csv, read_json
+from derm.measures.per_class import MEASURES
+from derm.report.page import Figure, Part
+
+PLOTS = Path("plots")
+FIRST = ("decision.balanced_accuracy", "melanoma.auc", "macro_auc", "ece", "balanced_accuracy", "flag.sensitivity")
+
+
+def notices(prepared: dict[str, Any]) -> list[str]:
+    """What a reader must know before any number; prepared: metrics/prepare.json."""
+    told = ["For research. Not a medical device: no decision about a person may rest on these numbers."]
+    if prepared["synthetic"]:
+        told.insert(0, "The images are SYNTHETIC, drawn by this repository: the numbers mean nothing clinically.")
+    if prepared["without_lesion_id"]:
+        told.append(
+            f"{prepared['without_lesion_id']} images have no lesion id: a lesion may stand on both sides of the split."
+        )
+    return told
+
+
+def facts(prepared: dict[str, Any], encoder: dict[str, Any], calibration: Calibration) -> dict[str, str]:
+    """Data, encoder (its manifest) and decision in a line each."""
+    split, calibrated = read_json(Path("metrics/split.json")), read_json(Path("metrics/calibrate.json"))
+    return {
+        "images": f"{prepared['images']} of {prepared['lesions']} lesions; {prepared['rejected']} rows rejected",
+        "lesions by part": ", ".join(f"{part} {counts['lesions']}" for part, counts in split.items()),
+        "encoder": encoder["encoder"],
+        "encoder weights": encoder.get("weights_digest", "none"),
+        "decision": _rule(calibration),
+        "flag": _flag(calibration, calibrated.get("flag_positives", 0)),
+    }
+
+
+def parts() -> list[Part]:
+    """The sections of the page, from what the stages wrote under metrics/ and plots/."""
+    trained, calibrated = read_json(Path("metrics/train_head.json")), read_json(Path("metrics/calibrate.json"))
+    shown = read_json(Path("metrics/explain.json"))["shown"]
+    evaluate = PLOTS / "evaluate"
+    numbers = read_csv(evaluate / "intervals.csv", value=float, low=float, high=float)
+    numbers["told"] = [f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in numbers.itertuples()]
+    wide = numbers.pivot(index="metric", columns="part", values="told").fillna("")
+    order = [name for name in FIRST if name in wide.index]
+    wide = wide.loc[[*order, *(name for name in wide.index if name not in order)]].reset_index()
+    sheets = {"sure_and_right": "Sure and right", "sure_and_wrong": "Sure and wrong", "missed": "Missed"}
+    return [
+        Part(
+            "Results",
+            "Point estimate and 95 % interval from a bootstrap over lesions, stratified by class. The interval covers "
+            "which lesions were drawn for testing, not how the model would differ if it were trained again. "
+            "Nothing was chosen on test.",
+            [("Headline numbers", wide[["metric", "test", "val"]])],
+            [
+                Figure(evaluate / "confusion_test_decision.png", "Test: true class and decision"),
+                Figure(evaluate / "confusion_test_predicted.png", "Test: true class and most probable class"),
+                Figure(evaluate / "roc_test.png", "Test: ROC, each class against the rest"),
+                Figure(evaluate / "precision_recall_test.png", "Test: precision and recall"),
+            ],
+        ),
+        Part(
+            "By class",
+            "Each class against the rest, by the most probable class.",
+            [("Test", _class_table(evaluate / "per_class_test.csv"))],
+            [],
+        ),
+        Part(
+            "Probabilities",
+            f"Temperature {calibrated['temperature']:.3f}, fitted on {calibrated['images']} images of "
+            f"{calibrated['lesions']} lesions: ECE there {calibrated['before']['ece']:.3f} before, "
+            f"{calibrated['after']['ece']:.3f} after. ECE has a floor above 0 for a perfect model on finite data.",
+            [],
+            [
+                Figure(PLOTS / "calibrate/reliability.png", "Calibration part, before and after scaling"),
+                Figure(evaluate / "reliability_test.png", "Test: calibrated probabilities"),
+            ],
+        ),
+        Part(
+            "Training",
+            f"Kept: step {trained['best_step']} of {trained['steps']}; training loss {trained['train_loss']:.4f}, "
+            f"val loss {trained['val_loss']:.4f}.",
+            [],
+            [
+                Figure(PLOTS / "train_head/curves.png", "Learning curves", wide=True),
+                Figure(PLOTS / "prepare/classes.png", "The data"),
+            ],
+        ),
+        Part(
+            "Where it looked",
+            "Grad-CAM shows what spoke for the most probable class. Lesions are centred, so a map that looks right "
+            "proves little: this page measures nothing about the maps.",
+            [],
+            [
+                Figure(PLOTS / f"explain/{name}.png", f"{title} ({shown[name]} images)", wide=True)
+                for name, title in sheets.items()
+                if name in shown
+            ],
+        ),
+    ]
+
+
+def _rule(calibration: Calibration) -> str:
+    if calibration.rule == "argmax":
+        return "the most probable class"
+    return f"largest log p - {calibration.tau:g} log prior, priors from the training part by lesion"
+
+
+def _flag(calibration: Calibration, positives: int) -> str:
+    if calibration.threshold is None:
+        return "none: the task has no positive class"
+    return (
+        f"p({calibration.positive}) from {calibration.threshold:.4f}, set for a sensitivity of "
+        f"{calibration.target_sensitivity:.0%} on {positives} images of the calibration part"
+    )
+
+
+def _class_table(path: Path) -> pd.DataFrame:
+    table = read_csv(path)
+    rows = []
+    for _, row in table.iterrows():
+        told = {"class": row["diagnosis"], "images": row["images"], "lesions": row["lesions"]}
+        for measure in MEASURES:
+            value, low, high = (row[name] for name in (measure, f"{measure}_low", f"{measure}_high"))
+            told[measure] = f"{float(value):.2f} [{float(low):.2f}, {float(high):.2f}]" if value and low else "-"
+        rows.append(told)
+    return pd.DataFrame(rows)
