@@ -103,9 +103,9 @@ def table(folds: list[Fold], pooled: pd.DataFrame) -> str:
 
 
 def summary(chosen: Changes, folds: list[Fold], pooled: pd.DataFrame) -> dict[str, Any]:
-    """What ``--out`` gets as JSON."""
+    """What ``--out`` gets as JSON; where a folder or file lies on this machine is left out, its name stays."""
     return {
-        "changes": chosen,
+        "changes": {key: Path(value).name if Path(value).is_absolute() else value for key, value in chosen.items()},
         "folds": [{"experiment": fold.name, "test": fold.metrics} for fold in folds],
         "pooled": {
             row["metric"]: {name: row[name] for name in ("value", "low", "high")} for row in pooled.to_dict("records")

@@ -53,7 +53,7 @@ def main() -> None:
         metrics[part] = nested(dict(zip(numbers["metric"], numbers["value"], strict=True)))
         tables.append(numbers.assign(part=part))
         write_csv(PLOTS / f"per_class_{part}.csv", class_table(predictions, classes, weights, f"{part}, by class"))
-        draw(predictions, classes, params, part)
+        draw(predictions, classes, task.positive, params, part)
     write_csv(PLOTS / "intervals.csv", pd.concat(tables)[["part", "metric", "value", "low", "high"]].dropna())
     write_json(Path("metrics/evaluate.json"), metrics)
     shown = tables[-1].set_index("metric")
@@ -61,7 +61,9 @@ def main() -> None:
         print(f"test {name} {shown.value[name]:.3f} [{shown.low[name]:.3f}, {shown.high[name]:.3f}]")
 
 
-def draw(predictions: pd.DataFrame, classes: list[str], params: EvaluateParams, part: str) -> None:
+def draw(
+    predictions: pd.DataFrame, classes: list[str], positive: str | None, params: EvaluateParams, part: str
+) -> None:
     """Tables for `dvc plots` and pictures for people."""
     targets = predictions["target"].to_numpy()
     probabilities = predictions[[f"p_{name}" for name in classes]].to_numpy()
@@ -75,6 +77,10 @@ def draw(predictions: pd.DataFrame, classes: list[str], params: EvaluateParams, 
     write_csv(PLOTS / f"roc_{part}.csv", _stacked(roc))
     write_csv(PLOTS / f"precision_recall_{part}.csv", _stacked(precision_recall))
     write_csv(PLOTS / f"reliability_{part}.csv", bins)
+    # `dvc plots` draws one line a file, and its files must always exist: the positive class, or a header alone.
+    for name, curves in (("roc", roc), ("precision_recall", precision_recall)):
+        shown = curves[positive] if positive else curves[classes[0]].head(0)
+        write_csv(PLOTS / f"{name}_positive_{part}.csv", shown)
     for column, words in (("predicted", "most probable class"), ("decision", "decision")):
         figure = confusion_matrix(
             predictions["target"], predictions[column], classes, f"{part}: true class and {words}"

@@ -38,6 +38,8 @@ def main() -> None:
     encoder = build_for_features(encoder_params, read_manifest())
     numbers = dict.fromkeys((f"p_{name}" for name in classes), float)
     predictions = read_csv(Path("data/predictions/test.csv"), target=int, predicted=int, decision=int, **numbers)
+    positive = calibration.positive
+    name = POSITIVE_NAMES.get(positive, positive) if positive else "positives: the task has none"
     sheets = {
         "sure_and_right": (
             "Sure and right",
@@ -49,14 +51,12 @@ def main() -> None:
             "the most confident wrong answers",
             sure_and_wrong(predictions, classes, params.per_sheet),
         ),
-    }
-    if calibration.positive is not None:
-        name = POSITIVE_NAMES.get(calibration.positive, calibration.positive)
-        sheets["missed"] = (
+        "missed": (
             f"Missed {name}",
-            f"images of {name} decided to be something else, the least probable first",
-            missed(predictions, classes, calibration.positive, params.per_sheet),
-        )
+            "decided to be something else, the least probable first",
+            missed(predictions, classes, positive, params.per_sheet) if positive else predictions.head(0),
+        ),
+    }
     shown = []
     for sheet, (title, explanation, rows) in sheets.items():
         told = f"test part; {explanation}; right of each photograph: Grad-CAM of the most probable class"

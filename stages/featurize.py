@@ -26,7 +26,8 @@ def main() -> None:
         seconds=extraction.seconds,
         device=str(device),
     )
-    print(f"{len(images)} images: {len(images) - extraction.computed} from the cache, {extraction.computed} computed")
+    repeated = f", {extraction.repeated} equal to one of these" if extraction.repeated else ""
+    print(f"{len(images)} images: {extraction.cached} from the cache, {extraction.computed} computed{repeated}")
 
 
 if __name__ == "__main__":

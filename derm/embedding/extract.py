@@ -22,10 +22,13 @@ AHEAD = 3
 
 @dataclass(frozen=True)
 class Extraction:
-    """features: float16 [images, dim], rows as asked for. computed: how many were not in the cache."""
+    """features: float16 [images, dim], rows as asked for; how many of them were in the cache, were computed, and
+    are byte for byte the same picture as one that was computed."""
 
     features: np.ndarray
+    cached: int
     computed: int
+    repeated: int
     seconds: float
 
 
@@ -56,7 +59,8 @@ def extract(
             bar.update(len(rows))
         bar.update(len(missing) - len(todo))
     features = np.stack([known[digest] for digest in digests])
-    return Extraction(features, computed=len(todo), seconds=time.monotonic() - started)
+    cached, repeated = len(digests) - len(missing), len(missing) - len(todo)
+    return Extraction(features, cached, len(todo), repeated, time.monotonic() - started)
 
 
 @torch.inference_mode()
