@@ -2,19 +2,22 @@
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 POINTS = 200
 
 
 def roc_points(scores: np.ndarray, positive: np.ndarray) -> pd.DataFrame:
     """`false_positive_rate, sensitivity` of scores [n] for bool [n], at most 200 points."""
+    from sklearn.metrics import roc_curve
+
     false_positive_rate, sensitivity, _ = roc_curve(positive, scores)
     return _thinned(pd.DataFrame({"false_positive_rate": false_positive_rate, "sensitivity": sensitivity}))
 
 
 def precision_recall_points(scores: np.ndarray, positive: np.ndarray) -> pd.DataFrame:
     """`sensitivity, precision` of scores [n] for bool [n], at most 200 points, from low sensitivity to high."""
+    from sklearn.metrics import precision_recall_curve
+
     precision, sensitivity, _ = precision_recall_curve(positive, scores)
     return _thinned(pd.DataFrame({"sensitivity": sensitivity[::-1], "precision": precision[::-1]}))
 
