@@ -14,6 +14,7 @@ from derm.embedding.extract import embed_batch
 from derm.embedding.features import FeaturesParams
 from derm.encoders.encoder import Encoder
 from derm.encoders.registry import EncoderParams, build_encoder
+from derm.errors import UserError
 from derm.groups import group_images
 from derm.images import UnreadableImageError, decode, digest, read_bytes
 from derm.params import load
@@ -41,6 +42,8 @@ def check_setup() -> None:
     for _, row in refused.head(5).iterrows():
         print(f"  line {row['row']}: {row['image_id']}: {row['reason']}")
     images["group"] = group_images(images, listing.duplicates)
+    if images.empty:
+        raise UserError(f"{data.root}: no row of the metadata can be used")
     classes = class_names(images, task)
     split = split_groups(images, classes, load("split", SplitParams))
     _heading("Lesions by class and part")
@@ -57,7 +60,7 @@ def check_setup() -> None:
 
 def _disk_and_time(encoder: Encoder, paths: list[str], batch_size: int, device: torch.device) -> None:
     """Embed a few real batches and scale up; an image already in the cache takes no time."""
-    known = EmbeddingCache(encoder.fingerprint).read()
+    known = EmbeddingCache(encoder.fingerprint, batch_size, device.type).read()
     timed, rate, dim = 0, 0.0, 0
     # The first batch warms up; what it takes is not counted.
     for number, start in enumerate(range(0, min(len(paths), (BATCHES + 1) * batch_size), batch_size)):
@@ -70,7 +73,7 @@ def _disk_and_time(encoder: Encoder, paths: list[str], batch_size: int, device: 
                 print(f"  {path}: {error}")
         if batch:
             dim = embed_batch(encoder, torch.stack(batch), batch_size, device).shape[1]
-        if number:
+        if number or len(paths) <= batch_size:
             timed += len(batch)
             rate += time.monotonic() - began
     missing = len(paths)

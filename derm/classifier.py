@@ -26,12 +26,15 @@ FOLDER = Path("models/classifier")
 class Classifier:
     """Encoder, head and calibration, as the chain left them; predicts as the chain did, float16 round trip included."""
 
-    def __init__(self, encoder: Encoder, batch_size: int, head: Head, calibration: Calibration) -> None:
+    def __init__(
+        self, encoder: Encoder, batch_size: int, head: Head, calibration: Calibration, synthetic: bool
+    ) -> None:
         self.device = choose_device()
         self.encoder = encoder.to(self.device)
         self.batch_size = batch_size
         self.head = head
         self.calibration = calibration
+        self.synthetic = synthetic
 
     @staticmethod
     def load(folder: Path = FOLDER) -> "Classifier":
@@ -40,7 +43,7 @@ class Classifier:
         UserError if something is missing, damaged, or not what the package was made with.
         """
         description = read_json(folder / "classifier.json")
-        if not {"weights", "features"} <= set(description):
+        if not {"weights", "features", "synthetic"} <= set(description):
             raise UserError(f"{folder / 'classifier.json'} is not a packaged classifier's: copy the whole folder again")
         state: dict[str, torch.Tensor] | None = None
         if description["weights"] == "packaged":
@@ -52,7 +55,8 @@ class Classifier:
                 raise UserError(f"{folder / 'encoder.safetensors'} is damaged ({error}): copy it again") from None
         encoder = build_as_described(description["features"]["encoder"], state)
         head, calibration = read_head(folder / "head.safetensors"), read_calibration(folder / "calibration.json")
-        return Classifier(encoder, description["features"]["batch_size"], head, calibration)
+        batch_size = description["features"]["batch_size"]
+        return Classifier(encoder, batch_size, head, calibration, description["synthetic"])
 
     @property
     def classes(self) -> list[str]:
@@ -79,6 +83,7 @@ def write_classifier(
     calibration: Calibration,
     max_encoder_bytes: int,
     from_hub: bool,
+    synthetic: bool,
     folder: Path = FOLDER,
 ) -> str:
     """Write the folder. Returns where the encoder's weights are: `none`, `packaged`, or `hub` (over the limit).
@@ -98,6 +103,6 @@ def write_classifier(
     write_head(head, folder / "head.safetensors")
     write_json(folder / "calibration.json", calibration.model_dump())
     # Not `write_json`, which rounds: a manifest is compared to the last digit when it is read again.
-    description = canonical_json({"features": features_manifest, "weights": where})
+    description = canonical_json({"features": features_manifest, "weights": where, "synthetic": synthetic})
     write_bytes(folder / "classifier.json", f"{description}\n".encode())
     return where

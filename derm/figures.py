@@ -96,7 +96,7 @@ def curves_by_class(curves: Mapping[str, pd.DataFrame], x: str, y: str, title: s
     if diagonal:
         axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1)
     for (name, curve), colour in zip(curves.items(), PALETTE * 3, strict=False):
-        axes.plot(curve[x], curve[y], color=colour, label=name, linewidth=2.5 if name == "mel" else 1.2)
+        axes.plot(curve[x], curve[y], color=colour, label=name, linewidth=1.4)
     axes.set_xlabel(x.replace("_", " "))
     axes.set_ylabel(y)
     axes.set_xlim(-0.01, 1.01)

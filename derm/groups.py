@@ -9,14 +9,15 @@ from scipy.sparse.csgraph import connected_components
 
 
 def group_images(images: pd.DataFrame, duplicates: Iterable[tuple[str, str]]) -> pd.Series:
-    """The group of each image: connected by patient id, by lesion id, or by a pair known to show one lesion.
+    """The group of each image: connected by patient, by lesion, by equal bytes, or by a pair known to show one lesion.
 
-    images: `image_id`, `patient_id`, `lesion_id` as text, empty where unknown (an empty id connects nothing).
+    images: `image_id`, `patient_id`, `lesion_id` and, once files were read, `sha256`, as text, empty where unknown
+    (what is empty connects nothing).
     Returns the smallest image id of each group, aligned with `images`. Pairs that name an absent image are passed over.
     """
     position = {image_id: index for index, image_id in enumerate(images["image_id"])}
     edges = [(position[one], position[two]) for one, two in duplicates if one in position and two in position]
-    for key in ("patient_id", "lesion_id"):
+    for key in images.columns.intersection(["patient_id", "lesion_id", "sha256"]):
         first: dict[str, int] = {}
         for index, value in enumerate(images[key]):
             if value:

@@ -1,5 +1,6 @@
 """Files in, a table of predictions out; a bad file costs its own row and nothing else."""
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,7 +20,11 @@ def predict_files(paths: Iterable[Path], classifier_folder: Path, out: Path) -> 
     (`ok`, or the reason why the row is empty). UserError if a folder holds no image or the classifier is unusable.
     """
     files = list_images(paths)
+    if out.is_dir() or not out.resolve().parent.is_dir():
+        raise UserError(f"--out {out}: expected a file in a folder that exists")
     classifier = Classifier.load(classifier_folder)
+    if classifier.synthetic:
+        print("WARNING: this classifier was trained on synthetic images: its answers mean nothing", file=sys.stderr)
     names = dict(enumerate(classifier.classes))
     tables = []
     with tqdm(total=len(files), desc="predicting", unit="img", mininterval=0.5) as bar:

@@ -23,7 +23,7 @@ class SplitParams(Section):
     test: float = Field(gt=0, lt=1)
     folds: int = Field(ge=2, le=50)
     fold: int = Field(ge=0)
-    seed: int = Field(ge=0, lt=2**32)
+    seed: int = Field(ge=0, lt=2**32 - 2)
 
     @model_validator(mode="after")
     def _consistent(self) -> "SplitParams":

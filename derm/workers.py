@@ -10,6 +10,6 @@ def worker_count() -> int:
     given = os.environ.get("DERM_WORKERS")
     if given is None:
         return min(8, os.cpu_count() or 1)
-    if not given.isdigit() or int(given) < 1:
+    if not given.isdecimal() or int(given) < 1:
         raise UserError(f"DERM_WORKERS is {given!r}, expected a whole number from 1")
     return int(given)

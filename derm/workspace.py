@@ -14,7 +14,7 @@ def repository_root() -> Path:
 
 
 def private_folder(name: str) -> Path:
-    """``<repository>/.derm/<name>``, created; git-ignored, safe to delete, never read by DVC."""
+    """``<repository>/.derm/<name>``, created; git-ignored, never read by DVC."""
     folder = repository_root() / ".derm" / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder

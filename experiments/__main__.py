@@ -78,11 +78,11 @@ def crossval(
     Example: python -m experiments crossval --recipe focal --folds 5 --out cv.json
     """
     from derm.files import write_json
-    from experiments.crossval import pooled_report, run_folds, summary, table
+    from experiments.crossval import label, pooled_report, run_folds, summary, table
 
     with _one_line_errors():
         chosen = changes(recipe, pairs)
-        finished = run_folds(recipe or "crossval", chosen, folds, _say)
+        finished = run_folds(label(recipe, pairs), chosen, folds, _say)
         pooled = pooled_report(finished)
         typer.echo(table(finished, pooled))
         if out:

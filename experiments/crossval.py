@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ class Fold:
     params: dict[str, Any]
     metrics: dict[str, float]
     predictions: pd.DataFrame
+
+
+def label(recipe: str | None, pairs: str) -> str:
+    """What the experiments of a cross-validation are called: the recipe, and a digest of what else was changed."""
+    return (recipe or "crossval") + (f"-{sha256(pairs.encode()).hexdigest()[:6]}" if pairs.strip() else "")
 
 
 def fold_changes(chosen: Changes, folds: int, fold: int) -> Changes:

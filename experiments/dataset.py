@@ -1,5 +1,6 @@
 """Point the chain at another folder of images."""
 
+import io
 import subprocess
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import yaml
 from ruamel.yaml import YAML
 
 from derm.errors import UserError
+from derm.files import write_bytes
 from derm.params import PARAMS_FILE, read_all
 from experiments.commands import dvc
 
@@ -66,5 +68,6 @@ def _write(root: str) -> None:
     with PARAMS_FILE.open(encoding="utf-8") as stream:
         content = editor.load(stream)
     content["data"]["root"] = root
-    with PARAMS_FILE.open("w", encoding="utf-8", newline="\n") as stream:
-        editor.dump(content, stream)
+    text = io.StringIO()
+    editor.dump(content, text)
+    write_bytes(PARAMS_FILE, text.getvalue().encode())

@@ -77,6 +77,8 @@ def _deliver(waiting: list[Path], outcome: Outcome) -> None:
         try:
             records[folder] = read_record(folder)
         except (UserError, TypeError) as error:
+            if not folder.exists():
+                continue  # another process has delivered it in the meantime
             outcome.keep(1, f"{folder.name} is damaged ({reason(error)}): delete it")
     store = open_store(record.experiment for record in records.values())
     with FileLock(private_folder("mlflow") / "delivery.lock", timeout=WAIT_SECONDS):

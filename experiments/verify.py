@@ -15,6 +15,7 @@ from experiments.state import LOCK_FILE, TRACKING_STAGE, lock_outs, read_metrics
 
 TOLERANCE = 1e-3
 """Absolute: what another processor or library build may move a metric by without anybody's conclusion changing."""
+NO_RESULTS = {"train_head.steps", "train_head.best_step", "package.bytes"}
 SAME_BYTES = "same bytes"
 SAME_NUMBERS = "same numbers"
 DIFFERENT = "different numbers"
@@ -41,7 +42,9 @@ def compare(
     expected: Outs, found: Outs, expected_metrics: Mapping[str, float], found_metrics: Mapping[str, float]
 ) -> Verdict:
     """Compare two states: outs as `lock_outs` gives them (the stage `track` does not count), metrics as
-    `read_metrics` does. Metrics count only where outs differ; one that only one side has is a difference."""
+    `read_metrics` does. Metrics count only where outs differ; one that only one side has is a difference. How many
+    steps an optimiser took and how many bytes a file has are no results: another processor may change them.
+    """
     before, after = _flat(expected), _flat(found)
     outs = [
         f"{path}: {before.get(path, 'absent')} -> {after.get(path, 'absent')}"
@@ -52,7 +55,7 @@ def compare(
         return Verdict(SAME_BYTES)
     metrics = [
         f"{name}: {_shown(expected_metrics.get(name))} -> {_shown(found_metrics.get(name))}"
-        for name in sorted({*expected_metrics, *found_metrics})
+        for name in sorted({*expected_metrics, *found_metrics} - NO_RESULTS)
         if not _close(expected_metrics.get(name), found_metrics.get(name))
     ]
     return Verdict(DIFFERENT, metrics) if metrics else Verdict(SAME_NUMBERS, outs)

@@ -38,10 +38,12 @@ def main() -> None:
     classes = class_names(read_images(), task)
     part = split[split["part"] == "calibration"]
     targets = part["target"].to_numpy()
-    logits = head_logits(read_head(), read_features().of(part["image_id"]))
+    head = read_head()
+    logits = head_logits(head, read_features().of(part["image_id"]))
+    offset = [round(value, DECIMALS) for value in head.class_weights.double().log().tolist()]
     # Rounded as it is stored: the threshold must be that of the very probabilities that will be told.
-    temperature = round(fit_temperature(logits, targets), DECIMALS) if params.method == "temperature" else 1.0
-    before, after = apply_temperature(logits, 1.0), apply_temperature(logits, temperature)
+    temperature = round(fit_temperature(logits - offset, targets), DECIMALS) if params.method == "temperature" else 1.0
+    before, after = apply_temperature(logits, 1.0), apply_temperature(logits - offset, temperature)
     lesions = split[split["part"] == "train"].groupby("target")["group"].nunique()
     priors = (lesions / lesions.sum()).reindex(range(len(classes)), fill_value=0.0)
     threshold, positives = None, np.array([])
@@ -52,6 +54,7 @@ def main() -> None:
         classes=classes,
         positive=task.positive,
         method=params.method,
+        logit_offset=offset,
         temperature=temperature,
         rule=decide_params.rule,
         tau=decide_params.tau,

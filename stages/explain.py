@@ -59,15 +59,21 @@ def main() -> None:
     }
     shown = []
     for sheet, (title, explanation, rows) in sheets.items():
+        judged = "decision" if sheet == "missed" else "predicted"
         told = f"test part; {explanation}; right of each photograph: Grad-CAM of the most probable class"
-        write_png(PLOTS / f"{sheet}.png", contact_sheet(title, told, tiles(rows, images, encoder, head, classes)))
+        write_png(
+            PLOTS / f"{sheet}.png", contact_sheet(title, told, tiles(rows, judged, images, encoder, head, classes))
+        )
         shown.append(rows[["image_id", "target", "predicted", "decision", "flag"]].assign(sheet=sheet))
     write_csv(PLOTS / "shown.csv", pd.concat(shown))
     write_json(Path("metrics/explain.json"), {"shown": {sheet: len(rows) for sheet, (_, _, rows) in sheets.items()}})
 
 
-def tiles(rows: pd.DataFrame, images: pd.DataFrame, encoder: Encoder, head: Head, classes: list[str]) -> list[Tile]:
-    """A tile for each row: photograph, map of the predicted class, and what was true and told."""
+def tiles(
+    rows: pd.DataFrame, judged: str, images: pd.DataFrame, encoder: Encoder, head: Head, classes: list[str]
+) -> list[Tile]:
+    """A tile for each row: photograph, map of the predicted class, what was true and told; `judged` is the column
+    that makes it right or wrong."""
     if rows.empty:
         return []
     device = choose_device()
@@ -81,7 +87,7 @@ def tiles(rows: pd.DataFrame, images: pd.DataFrame, encoder: Encoder, head: Head
         told = classes[row["predicted"]]
         caption = f"true {classes[row['target']]}   told {told} {row[f'p_{told}']:.2f}"
         caption += f"   decided {classes[row['decision']]}" + ("   flagged" if row["flag"] == "1" else "")
-        right = row["predicted"] == row["target"]
+        right = row[judged] == row["target"]
         box = encoder.covered(photograph.width, photograph.height)
         made.append(Tile(photograph, heat, box, row["image_id"], caption, right))
     return made

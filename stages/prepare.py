@@ -28,10 +28,12 @@ def main() -> None:
     listed, refused_rows = check_rows(listing.images, diagnoses)
     images, refused_files = inspect(listed, params.min_side, params.max_pixels)
     rejected = pd.concat([refused_rows, refused_files], ignore_index=True).sort_values(["row", "path"])
+    write_csv(PREPARED / "rejected.csv", rejected)
+    lost = len(listing.images) - len(images)
+    if images.empty:
+        raise UserError(f"{params.root}: no row can be used; the reasons are in {PREPARED / 'rejected.csv'}")
     images["group"] = group_images(images, listing.duplicates)
     images = images.sort_values("image_id")[COLUMNS]
-    lost = len(listing.images) - len(images)
-    write_csv(PREPARED / "rejected.csv", rejected)
     if lost > params.max_rejected * len(listing.images):
         first = rejected.iloc[0]
         raise UserError(

@@ -22,7 +22,7 @@ def main() -> None:
     params, prepared = load("report", ReportParams), read_json(Path("metrics/prepare.json"))
     encoder = read_json(CLASSIFIER / "classifier.json")["features"]["encoder"]
     facts = contents.facts(prepared, encoder, read_calibration(CLASSIFIER / "calibration.json"))
-    page = render(params.title, contents.notices(prepared), facts, contents.parts())
+    page = render(params.title, contents.notices(prepared, encoder), facts, contents.parts())
     write_bytes(Path("plots/report/index.html"), page.encode())
 
 

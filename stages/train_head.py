@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from derm.embedding.features import read_features
+from derm.errors import UserError
 from derm.figures import learning_curves
 from derm.files import read_csv, write_csv, write_figure, write_json
 from derm.heads.head import Head, HeadParams, write_head
@@ -30,6 +31,8 @@ def main() -> None:
     features = read_features()
     train, val = split[split["part"] == "train"], split[split["part"] == "val"]
     train_targets = train["target"].to_numpy(copy=True)
+    if task.positive is None and loss_params.melanoma_boost != 1:
+        raise UserError("loss.melanoma_boost raises the weight of task.positive, which is null: set it to 1")
     positive = classes.index(task.positive) if task.positive else None
     weights = class_weights(
         train_targets, len(classes), loss_params.class_weights, positive, loss_params.melanoma_boost
@@ -57,6 +60,7 @@ def main() -> None:
 
         head = build(hidden=head_params.hidden, dropout=head_params.dropout)
     head.fit_standardisation(data.train_features)
+    head.class_weights.copy_(weights)
     head, curves, chosen = fit(head, data, params)
     write_head(head)
     write_csv(PLOTS / "curves.csv", curves.table())

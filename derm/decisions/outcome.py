@@ -26,6 +26,8 @@ class DecideParams(Section):
 class Calibration(Section):
     """What `calibrate` fitted: all that stands between logits and an outcome.
 
+    logit_offset: by class, taken from the logits before all else: the logarithm of the loss's class weights, by which a
+    weighted loss shifts the frequencies that the logits stand for (Elkan 2001; Menon et al. 2021, arXiv 2007.07314).
     priors: share of lesions by class in the training part. threshold: the positive class is flagged from here on;
     null without a positive class.
     """
@@ -33,6 +35,7 @@ class Calibration(Section):
     classes: list[str]
     positive: str | None
     method: str
+    logit_offset: list[float]
     temperature: float
     rule: Literal["argmax", "prior"]
     tau: float
@@ -52,8 +55,10 @@ def read_calibration(path: Path = CALIBRATION_FILE) -> Calibration:
 def decide(probabilities: np.ndarray, rule: str, tau: float, priors: np.ndarray) -> np.ndarray:
     """The class decided for, int [n].
 
-    `argmax`: the most probable one. `prior`: the largest ``log p - tau log prior``, which with tau 1 minimises the
-    balanced error if the probabilities are calibrated (Menon et al. 2021, arXiv 2007.07314, post-hoc adjustment).
+    `argmax`: the most probable one. `prior`: the largest ``log p - tau log prior`` (Menon et al. 2021, arXiv
+    2007.07314, post-hoc adjustment). With tau 1, calibrated probabilities and the priors of the images it minimises the
+    balanced error; the priors here are those of the lesions, which leans a little towards classes that are
+    photographed more often than they occur, in HAM10000 melanoma.
     """
     if rule == "argmax" or tau == 0:
         return probabilities.argmax(axis=1)
@@ -66,7 +71,7 @@ def decide(probabilities: np.ndarray, rule: str, tau: float, priors: np.ndarray)
 def outcomes(logits: np.ndarray, calibration: Calibration) -> pd.DataFrame:
     """Columns p_<class>..., predicted and decision (class index) and flag (1 or 0; empty without a positive class)."""
     classes = calibration.classes
-    probabilities = apply_temperature(logits, calibration.temperature)
+    probabilities = apply_temperature(logits - np.array(calibration.logit_offset), calibration.temperature)
     table = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes])
     table["predicted"] = probabilities.argmax(axis=1)
     table["decision"] = decide(probabilities, calibration.rule, calibration.tau, np.array(calibration.priors))

@@ -17,10 +17,13 @@ from derm.workspace import private_folder
 
 
 class EmbeddingCache:
-    """The vectors of one encoder (by its fingerprint), each under the digest of its image."""
+    """The vectors of one encoder, each under the digest of its image.
 
-    def __init__(self, fingerprint: str) -> None:
-        self.folder: Path = private_folder("embeddings") / fingerprint[:32]
+    Batch size and kind of device belong to the key: the last bits depend on them.
+    """
+
+    def __init__(self, fingerprint: str, batch_size: int, device: str) -> None:
+        self.folder: Path = private_folder("embeddings") / f"{fingerprint[:32]}-{device}-{batch_size}"
 
     def read(self) -> dict[str, np.ndarray]:
         """Image digest -> float16 [dim]. A damaged file is told, deleted, and its images computed again."""
@@ -29,7 +32,7 @@ class EmbeddingCache:
             content = path.read_bytes()
             if sha256(content).hexdigest() != path.stem:
                 print(f"WARNING: {path} is damaged: deleted, its images are embedded again", file=sys.stderr)
-                path.unlink()
+                path.unlink(missing_ok=True)  # another run may have seen it too
                 continue
             batch = safetensors.numpy.load(content)
             found.update(zip((row.tobytes().hex() for row in batch["digests"]), batch["pooled"], strict=True))

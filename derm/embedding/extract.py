@@ -39,7 +39,9 @@ def extract(
 
     UserError names the file if an image has changed or if the encoder gives a number that is not finite.
     """
-    cache = EmbeddingCache(encoder.fingerprint)
+    # Full float32 on a GPU too: its matrix units would round to ten bits, and the manifest says float32.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    cache = EmbeddingCache(encoder.fingerprint, batch_size, device.type)
     known = cache.read()
     missing = [row for row, digest in enumerate(digests) if digest not in known]
     # The same picture under two names is computed once.

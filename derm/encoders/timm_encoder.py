@@ -1,6 +1,7 @@
 """Any timm model as an encoder: preprocessing from the model's own config, strict weights, its own pooling."""
 
 import difflib
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,9 @@ from torch import nn
 from derm.encoders.encoder import Encoder, weights_digest
 from derm.errors import UserError
 from derm.files import file_digest
+
+# What would make timm load a file or another model without its digest being compared.
+FILE_ARGUMENTS = {"checkpoint_path", "cache_dir", "pretrained_cfg", "file", "url", "hf_hub_id", "state_dict"}
 
 
 class TimmMaps(nn.Module):
@@ -43,6 +47,11 @@ class TimmPooling(nn.Module):
 
 def build_from_params(name: str, weights: str, sha256: str, model_args: dict[str, Any], seed: int) -> Encoder:
     """A timm model with weights `pretrained`, `random` or from a safetensors file whose digest is given."""
+    named = FILE_ARGUMENTS & {*model_args, *model_args.get("pretrained_cfg_overlay", {})}
+    if named:
+        raise UserError(f"encoder.model_args.{min(named)}: weights are named by encoder.weights alone")
+    if sha256 and weights in ("pretrained", "random"):
+        raise UserError(f"encoder.weights_sha256 is for a file, but encoder.weights is {weights!r}: leave it empty")
     if weights == "pretrained":
         model = _pretrained(name, model_args)
     elif weights == "random":
@@ -105,9 +114,14 @@ def _create(name: str, model_args: dict[str, Any], pretrained: bool = False) -> 
         model: Any = timm.create_model(name, pretrained=False, num_classes=0, **model_args)
         size = resolve_model_data_config(model)["input_size"]
         with torch.inference_mode():
-            pooled = model.eval().forward_head(model.forward_features(torch.zeros(1, 3, *size[1:])), pre_logits=True)
+            maps = model.eval().forward_features(torch.zeros(1, 3, *size[1:]))
+            pooled = model.forward_head(maps, pre_logits=True)
         if pooled.ndim != 2:
             raise ValueError(f"it gives {pooled.ndim} dimensions, not [images, numbers]")
+        if maps.ndim == 3:
+            _grid_size(model, maps.shape[1] - getattr(model, "num_prefix_tokens", 0))
+        elif maps.ndim != 4 or model.num_features not in (maps.shape[1], maps.shape[3]):
+            raise ValueError(f"its features of shape {tuple(maps.shape)} are no grid that Grad-CAM could map")
     # What a model makes of wrong arguments is its own affair: whatever it raises, the arguments are the cause.
     except Exception as error:
         raise UserError(f"timm/{name} cannot be built with encoder.model_args {model_args}: {error}") from None
@@ -182,28 +196,32 @@ def _covered(config: dict[str, Any], width: int, height: int) -> tuple[float, fl
     return (width - across) / 2, (height - down) / 2, (width + across) / 2, (height + down) / 2
 
 
-def _is_transformer(model: Any) -> bool:
-    return hasattr(model, "blocks") and hasattr(model, "num_prefix_tokens")
-
-
 def _cam_layer(model: Any, maps: nn.Module) -> tuple[nn.Module, Callable[[torch.Tensor], torch.Tensor]]:
     """Where Grad-CAM looks, and how to lay that out as a grid.
 
     A vision transformer that reads out its class token has no gradient at its last patch tokens: there, the
     last block's first norm is the latest place where the patches still act on the answer.
     """
-    if _is_transformer(model):
-        rows, columns = model.patch_embed.grid_size
-        prefix = model.num_prefix_tokens
+    reads_token = getattr(model, "global_pool", "") in ("token", "map")
+    is_transformer = hasattr(model, "blocks") and hasattr(model, "num_prefix_tokens")
+    prefix = getattr(model, "num_prefix_tokens", 0)
 
-        def tokens_to_grid(tokens: torch.Tensor) -> torch.Tensor:
-            patches = tokens[:, prefix:]
-            return patches.transpose(1, 2).reshape(len(tokens), -1, rows, columns)
+    def to_grid(responses: torch.Tensor) -> torch.Tensor:
+        if responses.ndim == 4:
+            return responses if responses.shape[1] == model.num_features else responses.permute(0, 3, 1, 2)
+        patches = responses[:, prefix:]
+        rows, columns = _grid_size(model, patches.shape[1])
+        return patches.transpose(1, 2).reshape(len(patches), -1, rows, columns)
 
-        reads_token = getattr(model, "global_pool", "") in ("token", "map")
-        return (model.blocks[-1].norm1 if reads_token else maps), tokens_to_grid
+    return (model.blocks[-1].norm1 if is_transformer and reads_token else maps), to_grid
 
-    def to_channels_first(grid: torch.Tensor) -> torch.Tensor:
-        return grid if grid.shape[1] == model.num_features else grid.permute(0, 3, 1, 2)
 
-    return maps, to_channels_first
+def _grid_size(model: Any, patches: int) -> tuple[int, int]:
+    """Rows and columns of a model's patches: as the model says, else a square. ValueError if they are neither."""
+    rows, columns = getattr(getattr(model, "patch_embed", None), "grid_size", (0, 0))
+    if rows * columns == patches:
+        return rows, columns
+    side = math.isqrt(patches)
+    if side * side != patches:
+        raise ValueError(f"its {patches} tokens are no grid of patches that Grad-CAM could map")
+    return side, side

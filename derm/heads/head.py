@@ -27,17 +27,20 @@ class Head(nn.Module):
     """Features [n, dim] -> logits [n, classes].
 
     Means and scales are fitted on the training part and are the head's own: features are stored as the encoder
-    gives them. No hidden layer makes it a linear head.
+    gives them. No hidden layer makes it a linear head. `class_weights` are those of the loss it was trained with:
+    they shift what its logits take for the classes' frequencies, and `calibrate` takes that back.
     """
 
     mean: torch.Tensor
     scale: torch.Tensor
+    class_weights: torch.Tensor
 
     def __init__(self, dim: int, hidden: list[int], classes: int, dropout: float) -> None:
         super().__init__()
         self.shape = {"dim": dim, "hidden": hidden, "classes": classes, "dropout": dropout}
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
+        self.register_buffer("class_weights", torch.ones(classes))
         layers: list[nn.Module] = []
         width = dim
         for units in hidden:

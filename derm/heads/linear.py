@@ -21,8 +21,8 @@ def fit_linear(head: Head, data: TrainingData, params: TrainParams) -> tuple[Hea
     Returns the best head, the curves over the whole sweep (fact: `l2`) and what was chosen.
 
     The features are strongly correlated, which makes L-BFGS crawl. It is run in the features' principal axes, each
-    scaled to about the same curvature: the same minimum in about half the iterations (the rotation leaves the penalty as it
-    is, and the scaling is undone inside it).
+    scaled to about the same curvature: the same minimum in about half the iterations (the rotation leaves the
+    penalty as it is, and the scaling is undone inside it).
     """
     head = head.double()
     x_train = head.standardise(torch.from_numpy(data.train_features))

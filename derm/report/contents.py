@@ -14,11 +14,13 @@ PLOTS = Path("plots")
 FIRST = ("decision.balanced_accuracy", "melanoma.auc", "macro_auc", "ece", "balanced_accuracy", "flag.sensitivity")
 
 
-def notices(prepared: dict[str, Any]) -> list[str]:
-    """What a reader must know before any number; prepared: metrics/prepare.json."""
+def notices(prepared: dict[str, Any], encoder: dict[str, Any]) -> list[str]:
+    """What a reader must know before any number; prepared: metrics/prepare.json; encoder: its manifest."""
     told = ["For research. Not a medical device: no decision about a person may rest on these numbers."]
     if prepared["synthetic"]:
         told.insert(0, "The images are SYNTHETIC, drawn by this repository: the numbers mean nothing clinically.")
+    if encoder.get("weights") == "random":
+        told.insert(0, "The encoder's weights are RANDOM: a trial of the machinery, not of the encoder.")
     if prepared["without_lesion_id"]:
         told.append(
             f"{prepared['without_lesion_id']} images have no lesion id: a lesion may stand on both sides of the split."
@@ -55,7 +57,7 @@ def parts() -> list[Part]:
             "Results",
             "Point estimate and 95 % interval from a bootstrap over lesions, stratified by class. The interval covers "
             "which lesions were drawn for testing, not how the model would differ if it were trained again. "
-            "Nothing was chosen on test.",
+            "No stage chooses anything on test. Resampling adds to a calibration error, so its interval leans upwards.",
             [("Headline numbers", wide[["metric", "test", "val"]])],
             [
                 Figure(evaluate / "confusion_test_decision.png", "Test: true class and decision"),

@@ -6,10 +6,11 @@ import pandas as pd
 
 from derm.errors import UserError
 from derm.images import SUFFIXES
-from derm.sources.listing import COLUMNS, Listing, read_table
+from derm.sources.listing import COLUMNS, LINE, Listing, read_table
 
 DIAGNOSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 METADATA = ("HAM10000_metadata.csv", "HAM10000_metadata.tab", "HAM10000_metadata")
+IMAGES = "HAM10000_images"
 MASKS = "HAM10000_segmentations_lesion_tschandl"
 DUPLICATES = "near_duplicates_across_lesion_ids.csv"
 
@@ -24,16 +25,17 @@ def read(root: Path) -> Listing:
     if metadata is None:
         raise UserError(f"{root}: none of {', '.join(METADATA)} is there; set data.root to the folder that holds it")
     table = read_table(metadata, required=("image_id", "dx"))
-    files = _files_by_stem(root)
+    files, several = _files_by_stem(root)
     if not files:
         raise UserError(f"{root}: no image ({', '.join(SUFFIXES)}) in it or in its folders")
     masks = _masks_by_id(root / MASKS)
     images = pd.DataFrame(dict.fromkeys(COLUMNS, ""), index=table.index)
-    images["row"] = table["row"]
+    images["row"] = table[LINE]
     images["image_id"] = table["image_id"]
     images["diagnosis"] = table["dx"].str.lower()
     for column, origin in (
         ("lesion_id", "lesion_id"),
+        ("patient_id", "patient_id"),
         ("age", "age"),
         ("sex", "sex"),
         ("body_site", "localization"),
@@ -46,6 +48,12 @@ def read(root: Path) -> Listing:
     images["source_part"] = [Path(path).parent.name if path else "" for path in images["path"]]
     images["mask"] = [masks.get(name, "") for name in table["image_id"]]
     warnings = []
+    listed_twice = sorted(set(several) & set(table["image_id"]))
+    if listed_twice:
+        name = listed_twice[0]
+        warnings.append(
+            f"WARNING: {len(listed_twice)} images have several files; taken is the first, such as {files[name]}"
+        )
     unnamed = int((images["lesion_id"] == "").sum())
     if unnamed:
         warnings.append(
@@ -55,15 +63,22 @@ def read(root: Path) -> Listing:
     return Listing(images, _duplicates(root / DUPLICATES), warnings)
 
 
-def _files_by_stem(root: Path) -> dict[str, str]:
-    """Image files by name without suffix: in the root or in the folders in it (masks left out)."""
-    folders = [root, *sorted(folder for folder in root.iterdir() if folder.is_dir() and folder.name != MASKS)]
+def _files_by_stem(root: Path) -> tuple[dict[str, str], list[str]]:
+    """Image files by name without suffix, and the names that more than one file has.
+
+    Looked for in the root, then in HAM10000's own folders, then in other folders; the first found is taken.
+    """
+    folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and folder.name != MASKS)
+    folders.sort(key=lambda folder: not folder.name.startswith(IMAGES))
     found: dict[str, str] = {}
-    for folder in folders:
+    several = []
+    for folder in [root, *folders]:
         for path in sorted(folder.iterdir()):
             if path.suffix.lower() in SUFFIXES:
+                if path.stem in found:
+                    several.append(path.stem)
                 found.setdefault(path.stem, path.as_posix())
-    return found
+    return found, several
 
 
 def _masks_by_id(folder: Path) -> dict[str, str]:
@@ -79,6 +94,8 @@ def _masks_by_id(folder: Path) -> dict[str, str]:
 def _duplicates(path: Path) -> list[tuple[str, str]]:
     """Pairs that show one lesion under two lesion ids (Abhishek et al. 2024, Corrected-Skin-Image-Datasets)."""
     if not path.is_file():
+        return []
+    if len(path.read_text(encoding="utf-8-sig").split()) < 2:
         return []
     table = read_table(path, required=("from_img", "to_img"))
     return list(zip(table["from_img"], table["to_img"], strict=True))

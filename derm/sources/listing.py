@@ -3,8 +3,10 @@
 import csv
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,6 +14,9 @@ from derm.errors import UserError
 
 # Letters, digits and a few signs; no separator and no leading dot, so that an id can never leave the dataset's folder.
 SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\- ]*")
+
+# The line in the metadata file; no header can hold this name, since header names are stripped.
+LINE = " line"
 
 COLUMNS = [
     "image_id",
@@ -45,7 +50,7 @@ class Listing:
 
 
 def read_table(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
-    """A metadata table as text, comma- or tab-separated, with `row` = line in the file (the header is line 1).
+    """A metadata table as text, comma- or tab-separated, with `LINE` = line in the file (the header is line 1).
 
     UserError if it is missing, empty, has no header, lacks a required column or has a row of another length.
     """
@@ -60,6 +65,9 @@ def read_table(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
     first = text.split("\n", 1)[0]
     rows = csv.reader(io.StringIO(text), delimiter="\t" if first.count("\t") > first.count(",") else ",")
     header = [name.strip() for name in next(rows)]
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise UserError(f"{path}: column {twice[0]!r} stands twice in the first line")
     missing = [name for name in required if name not in header]
     if missing:
         raise UserError(
@@ -67,7 +75,7 @@ def read_table(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
             "expected a header line with these names"
         )
     records = []
-    for cells in rows:
+    for cells in _cells(rows, path):
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(header):
@@ -75,7 +83,15 @@ def read_table(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
         records.append([cell.strip() for cell in cells] + [rows.line_num])
     if not records:
         raise UserError(f"{path} has a header and no rows")
-    return pd.DataFrame(records, columns=[*header, "row"])
+    return pd.DataFrame(records, columns=[*header, LINE])
+
+
+def _cells(rows: Any, path: Path) -> Iterator[list[str]]:
+    """The rows of a csv reader; UserError names the line where its quotes go wrong."""
+    try:
+        yield from rows
+    except csv.Error as error:
+        raise UserError(f"{path}: line {rows.line_num}: {error}; look for a stray quotation mark") from None
 
 
 def check_rows(images: pd.DataFrame, diagnoses: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:

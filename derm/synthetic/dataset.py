@@ -44,9 +44,9 @@ the class. Ids start at HAM_9000000 and ISIC_9000000, so that they cannot be mis
 class SampleParams(Section):
     """How many synthetic lesions and images to draw; the same numbers and seed give the same bytes."""
 
-    lesions: int = Field(default=600, ge=50, le=100_000)
-    images: int = Field(default=900, ge=50, le=300_000)
-    seed: int = Field(default=7, ge=0, le=2**32 - 1)
+    lesions: int = Field(ge=50, le=100_000)
+    images: int = Field(ge=50, le=300_000)
+    seed: int = Field(ge=0, le=2**32 - 1)
 
     @model_validator(mode="after")
     def _enough_but_not_too_many_images(self) -> Self:

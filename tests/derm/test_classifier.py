@@ -32,6 +32,7 @@ def calibration(**changes: Any) -> Calibration:
         "classes": CLASSES,
         "positive": "mel",
         "method": "temperature",
+        "logit_offset": [0.0, 0.0, 0.0],
         "temperature": 0.8,
         "rule": "prior",
         "tau": 1.0,
@@ -77,7 +78,7 @@ def package(folder: Path, changes: dict[str, Any] | None = None, **calibrated: A
     head.fit_standardisation(features)
     manifest = {"encoder": encoder.manifest, "batch_size": BATCH, "views": 1}
     made = Package(folder, encoder, head, calibration(**calibrated))
-    assert write_classifier(encoder, manifest, head, made.calibration, 10_000_000, False, folder) in (
+    assert write_classifier(encoder, manifest, head, made.calibration, 10_000_000, False, False, folder) in (
         "packaged",
         "none",
     )
@@ -175,10 +176,14 @@ def test_an_encoder_over_the_limit_is_named_and_not_copied(workspace: Path, cpu:
     manifest = {"encoder": made.encoder.manifest, "batch_size": BATCH, "views": 1}
     for limit, where in ((size, "packaged"), (size - 1, "hub")):
         folder = workspace / where
-        assert write_classifier(made.encoder, manifest, made.head, made.calibration, limit, True, folder) == where
+        assert (
+            write_classifier(made.encoder, manifest, made.head, made.calibration, limit, True, False, folder) == where
+        )
         assert (folder / "encoder.safetensors").is_file() == (where == "packaged")
     with pytest.raises(UserError, match=r"package\.max_encoder_mb"):
-        write_classifier(made.encoder, manifest, made.head, made.calibration, size - 1, False, workspace / "no_hub")
+        write_classifier(
+            made.encoder, manifest, made.head, made.calibration, size - 1, False, False, workspace / "no_hub"
+        )
 
 
 def test_files_in_and_a_table_out(workspace: Path, cpu: torch.device) -> None:

@@ -66,6 +66,7 @@ def calibration(**changes: Any) -> Calibration:
         "classes": ["bcc", "mel", "nv"],
         "positive": "mel",
         "method": "temperature",
+        "logit_offset": [0.0, 0.0, 0.0],
         "temperature": 2.0,
         "rule": "prior",
         "tau": 1.0,
@@ -112,3 +113,12 @@ def test_a_calibration_file_with_a_key_missing_is_named(tmp_path: Path) -> None:
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"calibration\.json"):
         read_calibration(path)
+
+
+def test_the_shift_of_a_weighted_loss_is_taken_back() -> None:
+    """A perfect model trained with weights w tells w_k p_k, scaled: dividing by w gives p again (Bayes' rule)."""
+    generator = np.random.default_rng(0)
+    truth = generator.dirichlet([1, 1, 1], size=50)
+    weights = np.array([4.0, 0.5, 1.0])
+    told = outcomes(np.log(truth * weights), calibration(temperature=1.0, logit_offset=list(np.log(weights))))
+    np.testing.assert_allclose(told.filter(like="p_"), truth, rtol=1e-9)

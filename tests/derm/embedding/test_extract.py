@@ -16,13 +16,16 @@ from derm.embedding.cache import EmbeddingCache
 from derm.embedding.extract import embed_batch
 from derm.errors import UserError
 from derm.images import digest
+from derm.workspace import private_folder
 from tests.derm.embedding.fake import CPU, SIDE, Fake, embed, write_images
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def files_of(fake: Fake) -> list[Path]:
-    return sorted(EmbeddingCache(fake.encoder.fingerprint).folder.glob("*"))
+    """The files of this encoder, whatever the batch size."""
+    key = fake.encoder.fingerprint[:32]
+    return sorted(private_folder("embeddings").glob(f"{key}-*/*.safetensors"))
 
 
 def test_each_vector_is_in_its_row(workspace: Path) -> None:
@@ -168,7 +171,7 @@ def test_numbers_that_are_not_finite_are_refused_with_the_image(workspace: Path)
     with pytest.raises(UserError, match=r"004\.png.*not finite"):
         embed(Fake(not_finite=True), (paths, digests), batch_size=2)
     # and nothing of it was kept
-    known = EmbeddingCache(Fake().encoder.fingerprint).read()
+    known = EmbeddingCache(Fake().encoder.fingerprint, 8, "cpu").read()
     assert digests[4] not in known and all(np.isfinite(vector).all() for vector in known.values())
 
 
@@ -202,7 +205,7 @@ def test_a_run_killed_half_way_goes_on_where_it_was(workspace: Path, monkeypatch
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert process.returncode == -signal.SIGKILL, "it ended by itself: too fast to be killed on the way"
-    kept = len(EmbeddingCache(Fake().encoder.fingerprint).read())
+    kept = len(EmbeddingCache(Fake().encoder.fingerprint, 8, "cpu").read())
     assert 96 <= kept < 200 and kept % 8 == 0
     resumed = Fake()
     extraction = embed(resumed, images)

@@ -71,7 +71,7 @@ def test_the_file_has_one_metadata_key_and_float32_tensors(tmp_path: Path) -> No
     manifest = json.loads(header.pop("__metadata__")["manifest"])
     assert manifest == {"classes": 2, "dim": 4, "dropout": 0.5, "hidden": [3]}
     assert {entry["dtype"] for entry in header.values()} == {"F32"}
-    assert sorted(entry["shape"] for entry in header.values()) == [[2], [2, 3], [3], [3, 4], [4], [4]]
+    assert sorted(entry["shape"] for entry in header.values()) == [[2], [2], [2, 3], [3], [3, 4], [4], [4]]
 
 
 def refusal(path: Path) -> str:

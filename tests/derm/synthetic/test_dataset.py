@@ -10,6 +10,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from derm.files import file_digest
+from derm.params import load
 from derm.synthetic.artefacts import draw_artefacts
 from derm.synthetic.dataset import (
     DUPLICATES,
@@ -25,6 +26,7 @@ from derm.synthetic.dataset import (
 )
 from derm.synthetic.lesions import draw_lesion
 from derm.synthetic.looks import CLASSES, Look, draw_look
+from tests.closure import ROOT
 
 PARAMS = SampleParams(lesions=60, images=90, seed=3)
 
@@ -78,7 +80,9 @@ def test_every_class_is_there_and_a_lesion_has_one(metadata):
 
 
 def test_the_default_has_enough_lesions_of_every_class_and_most_are_nevi():
-    counts = dict(zip(SHARES, lesions_per_class(SampleParams().lesions - 3), strict=True))
+    counts = dict(
+        zip(SHARES, lesions_per_class(load("sample", SampleParams, ROOT / "params.yaml").lesions - 3), strict=True)
+    )
     assert sum(counts.values()) == 597
     assert min(counts.values()) >= 40
     assert max(counts, key=counts.__getitem__) == "nv"
