@@ -3,7 +3,8 @@
     python -m benchmarks.experiment
 
 Runs in the repository it is started from, on whatever data params.yaml names there, after `dvc repro`. The value of
-gamma is one that was not run before, so that nothing is restored. Prints one JSON object.
+gamma is one that was not run before, so that nothing is restored; it stays in params.yaml, as with any `dvc exp run`
+(`git checkout params.yaml dvc.lock metrics && dvc checkout` takes you back). Prints one JSON object.
 """
 
 import json
@@ -15,7 +16,9 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.machine import machine
 from derm import journal
+from derm.image_table import read_images
 
 
 def main(
@@ -35,6 +38,8 @@ def main(
     finished = [event for event in journal.read()[before:] if event["event"] == "finished"]
     up_to_metrics = [event["time"] - began for event in finished if event["stage"] == "evaluate"]
     result = {
+        "machine": machine(),
+        "images": len(read_images()),
         "setting": chosen,
         "seconds": round(seconds, 1),
         "seconds_up_to_metrics": round(up_to_metrics[0], 1) if up_to_metrics else None,

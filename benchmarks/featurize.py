@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ import torch
 import typer
 from tqdm import tqdm
 
+from benchmarks.machine import machine
 from derm.device import choose_device
 from derm.embedding.extract import extract
 from derm.encoders.encoder import Encoder
@@ -45,6 +47,8 @@ def main(
     data = DataParams(source="ham10000", root=root, min_side=1, max_pixels=10**8, max_rejected=1.0)
     listing, diagnoses = read_source(data)
     paths = list(check_rows(listing.images, diagnoses)[0]["path"])[: images * turns]
+    if len(paths) < images * turns or images < batch_size:
+        sys.exit(f"{len(paths)} images are there; needed are --images times --turns, and at least a batch a turn")
     digests = [digest(Path(path).read_bytes()) for path in paths]
     built, device = build_encoder(params), choose_device()
     built.to(device)
@@ -60,6 +64,7 @@ def main(
             whole.append(len(paths[here]) / (time.perf_counter() - started))
     shares = [end_to_end / forward for end_to_end, forward in zip(whole, bare, strict=True)]
     result = {
+        "machine": machine(),
         "encoder": encoder,
         "device": str(device),
         "threads": torch.get_num_threads(),

@@ -1,8 +1,12 @@
 """What many tests share."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Several test processes share the cores: waiting threads must not spin. Read when torch is first imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture

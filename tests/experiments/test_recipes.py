@@ -31,7 +31,7 @@ def test_pairs_win_over_the_recipe() -> None:
     assert as_arguments(chosen) == [
         *("-S", "loss.gamma=3"),
         *("-S", "head.kind=linear"),
-        *("-S", "encoder.model_args={pad_type:same}"),
+        *("-S", "++encoder.model_args={pad_type:same}"),
         *("-S", "a.b=c d"),
     ]
     assert changes(None, "") == {}

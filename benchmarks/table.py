@@ -1,0 +1,63 @@
+"""The tables of README.md, made from the measurements in benchmarks/results.
+
+    python -m benchmarks.table
+
+A test compares README.md with what this prints, so that no number there is typed by hand.
+"""
+
+import json
+from pathlib import Path
+
+RESULTS = Path(__file__).with_name("results")
+ROWS = {
+    "decision.balanced_accuracy": "balanced accuracy of the decision",
+    "balanced_accuracy": "balanced accuracy of the most probable class",
+    "melanoma.auc": "melanoma AUC",
+    "macro_auc": "macro AUC",
+    "melanoma.specificity_at_95_sensitivity": "specificity for melanoma at 95 % sensitivity",
+    "flag.sensitivity": "melanoma sensitivity of the flag, set for 95 %",
+    "flag.specificity": "its specificity",
+    "ece": "expected calibration error",
+}
+
+
+def results_table(folder: Path = RESULTS) -> str:
+    """Markdown: one row for each metric, one column for each `crossval-*.json`: pooled value and 95 % interval."""
+    columns = {
+        path.stem.removeprefix("crossval-"): json.loads(path.read_text())["pooled"]
+        for path in sorted(folder.glob("crossval-*.json"))
+    }
+    lines = ["| pooled over five folds | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
+    for metric, words in ROWS.items():
+        cells = [
+            f"{numbers[metric]['value']:.3f} [{numbers[metric]['low']:.3f}, {numbers[metric]['high']:.3f}]"
+            for numbers in columns.values()
+        ]
+        lines.append(f"| {words} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def measured_lines(folder: Path = RESULTS) -> str:
+    """Markdown: what was measured of the speed, from `experiment.json` and `featurize-*.json`."""
+    experiment = json.loads((folder / "experiment.json").read_text())
+    machine = experiment["machine"]
+    lines = [
+        f"On {machine['cores']} cores of {machine['processor']}, {machine['date']}, {experiment['images']:,} images:",
+        "",
+        f"- an experiment, `dvc exp run -S {experiment['setting']}`: {experiment['seconds']:.0f} s for all that "
+        f"follows, {experiment['seconds_up_to_metrics']:.0f} s up to the metrics;",
+    ]
+    for path in sorted(folder.glob("featurize-*.json")):
+        result = json.loads(path.read_text())
+        lines.append(
+            f"- `featurize` with `{result['encoder']}`: {result['end_to_end_images_per_second']:.0f} images a second "
+            f"from disk to cache, {result['share_of_bare']:.2f} of the bare forward pass in the same run, "
+            f"{result['peak_memory_mb']:,} MB at most;"
+        )
+    return "\n".join(lines)[:-1] + "."
+
+
+if __name__ == "__main__":
+    print(results_table())
+    print()
+    print(measured_lines())

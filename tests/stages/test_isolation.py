@@ -1,0 +1,84 @@
+"""Each stage in a folder that holds what dvc.yaml declares for it and nothing else: it must manage with that, and
+write nothing that is not declared (promise 1, for data; tests/test_structure.py does the same for code)."""
+
+import shutil
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from derm.files import read_json
+from tests.closure import PACKAGES, ROOT
+from tests.dataset import make_folder
+
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+CHAIN = [name for name in STAGES if name not in ("sample", "track")]
+SETTINGS: dict[str, dict[str, dict]] = {
+    "holdout, melanoma flagged": {},
+    "kfold, no positive class": {"split": {"method": "kfold", "folds": 4, "fold": 3}, "task": {"positive": None}},
+}
+
+
+def copy(source: Path, target: Path) -> None:
+    """A file or folder, with the folders above it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    else:
+        shutil.copyfile(source, target)
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("changes", SETTINGS.values(), ids=SETTINGS)
+def test_every_stage_manages_with_what_it_declares(
+    changes: dict[str, dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "results"
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["data"]["root"] = "data/own"
+    params["train"]["l2"] = [0.3]
+    params["evaluate"]["resamples"] = 100
+    params["explain"]["per_sheet"] = 2
+    for section, values in changes.items():
+        params[section] |= values
+    make_folder(results / "data/own", lesions_per_class=14)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    for name in CHAIN:
+        stage = STAGES[name]
+        alone = tmp_path / name
+        alone.mkdir()
+        for dep in (named.replace("${data.root}", params["data"]["root"]) for named in stage["deps"]):
+            if Path(dep).parts[0] not in PACKAGES:
+                copy(results / dep, alone / dep)
+        (alone / "params.yaml").write_text(yaml.safe_dump({key: params[key] for key in stage.get("params", [])}))
+        # Images are read where `prepare` found them, by their digest: no other stage depends on the folder.
+        copy(results / "data/own", alone / "data/own")
+        monkeypatch.chdir(alone)
+        before = files_in(alone)
+        main: Callable[[], None] = import_module(f"stages.{name}").main
+        main()
+        declared = [*stage.get("outs", []), *(path for metric in stage.get("metrics", []) for path in metric)]
+        written = files_in(alone) - before
+        assert all(any(Path(path).is_relative_to(out) for out in declared) for path in written), name
+        for out in declared:
+            copy(alone / out, results / out)
+    check_results(results, params["task"]["positive"])
+
+
+def check_results(results: Path, positive: str | None) -> None:
+    """Headline keys and plot files as DESIGN.md section 4 has them, with and without a positive class."""
+    metrics = read_json(results / "metrics/evaluate.json")
+    for part in ("val", "test"):
+        assert ("melanoma" in metrics[part]) == ("flag" in metrics[part]) == (positive is not None)
+        assert pd.read_csv(results / f"data/predictions/{part}.csv")["flag"].isna().all() == (positive is None)
+    for plot in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]:
+        named = [plot] if isinstance(plot, str) else next(iter(plot.values()))["y"]
+        assert all((results / path).is_file() for path in named)
+    page = (results / "plots/report/index.html").read_text()
+    assert page.count("data:image/png") == 11 and "SYNTHETIC" not in page
