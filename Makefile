@@ -24,6 +24,8 @@ repro: $(READY) ## run the whole chain on what params.yaml names (the embedded s
 	dvc repro --quiet sample
 	python -m derm check
 	dvc repro
+	@# In a fresh clone dvc.lock already names this state, so DVC skips `track`; MLflow here does not know it yet.
+	python -m stages.track
 	@echo "report: plots/report/index.html    all runs side by side: make ui"
 
 test: $(READY) lint ## style, types and tests

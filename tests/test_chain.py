@@ -71,6 +71,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     made = Clone(tmp_path_factory.mktemp("first") / "repository")
     started = time.monotonic()
     made.dvc("repro")
+    assert made.python("-m", "stages.track").returncode == 0  # as `make repro` does
     print(f"dvc repro in a fresh clone: {time.monotonic() - started:.0f} s")
     return made
 
@@ -183,4 +184,5 @@ def test_an_experiment_runs_what_follows_and_going_back_is_restored(clone: Clone
     assert clone.stages_run()[len(before) :] == ["track"]
     found = runs(clone)
     assert len(found) == len({run["derm.key"] for run in found}) == 2
+    clone.git("checkout", "params.yaml")  # `-S` has written it anew, with the same values
     assert clone.git("status", "--porcelain") == ""
