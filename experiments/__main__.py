@@ -113,7 +113,9 @@ def ui(port: Annotated[int, typer.Option(help="Where the page is served, on this
         if delivered := deliver_pending().delivered:
             _say(f"{delivered} waiting record(s) delivered")
         store, uri = open_store([experiment]), store_uri()
-        page = f"/#/experiments/{store.experiments[experiment]}/runs?workflowType=machine_learning"
+        page = (
+            f"/#/experiments/{store.experiments[experiment]}/runs?workflowType=machine_learning&compareRunsMode=CHART"
+        )
         if uri.startswith(("http:", "https:")):
             typer.echo(f"the runs are on a server: {shown(uri).rstrip('/')}{page}")
             return
