@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
-# Sums are split between threads, so their last bits depend on how many there are. One is fixed and the same on every
-# machine, and for a head it is also the fastest: the matrices are small, and threads would mostly wait for each other.
-TRAINING_THREADS = 1
+# Sums are split between threads, so their last bits depend on how many there are: fixed, whatever the machine has.
+TRAINING_THREADS = 2
 
 
 def minimise_lbfgs(
@@ -42,7 +42,9 @@ def minimise_lbfgs(
 
     start = torch.nn.utils.parameters_to_vector(owned).detach().numpy().copy()
     options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "gtol": 1e-6, "ftol": 1e-6}
-    result = minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", callback=callback, options=options)
+    # The optimiser's own vectors are short: threads would only wait for each other, at the cost of the gradient's.
+    with threadpool_limits(1, user_api="blas"):
+        result = minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", callback=callback, options=options)
     put(result.x)
     return bool(result.success)
 
