@@ -14,9 +14,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
 from tqdm import tqdm
 
@@ -28,6 +27,9 @@ from derm.encoders.registry import EncoderParams, build_encoder
 from derm.images import digest, read_image
 from derm.sources.listing import check_rows
 from derm.sources.reader import DataParams, read_source
+
+if TYPE_CHECKING:
+    import torch
 
 
 def main(
@@ -41,6 +43,8 @@ def main(
     turns: Annotated[int, typer.Option(help="How many turns of bare and end-to-end.")] = 9,
 ) -> None:
     """Measure end-to-end featurize against the bare forward pass."""
+    import torch  # after derm.device, as in the stage
+
     params = EncoderParams(
         name=encoder, weights=weights, weights_sha256=weights_sha256, model_args=json.loads(model_args), seed=0
     )
@@ -79,8 +83,10 @@ def main(
     print(json.dumps(result, indent=2))
 
 
-def bare_rate(encoder: Encoder, paths: list[str], digests: list[str], batch_size: int, device: torch.device) -> float:
+def bare_rate(encoder: Encoder, paths: list[str], digests: list[str], batch_size: int, device: "torch.device") -> float:
     """Images a second of the forward pass alone, on the same full batches, decoded beforehand."""
+    import torch
+
     seconds, count = 0.0, 0
     for start in range(0, len(paths) - batch_size + 1, batch_size):
         rows = range(start, start + batch_size)

@@ -1,0 +1,42 @@
+"""No number of README.md is typed by hand, and what it names is there."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+from benchmarks.table import measured_lines, results_table
+from tests.closure import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_results_are_those_of_the_measurements() -> None:
+    assert results_table() in README
+
+
+def test_speeds_are_those_of_the_measurements() -> None:
+    assert measured_lines() in README
+
+
+def test_make_targets_and_recipes_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:`|^ {4})make ([a-z]+)", README, re.MULTILINE)) <= targets
+    assert all((ROOT / "recipes" / name).is_file() for name in re.findall(r"RECIPE=([\w-]+)", README))
+
+
+def test_pictures_and_links_exist() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_the_table_of_stages_names_every_stage() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert all(f"`{name}`" in README for name in stages)
+
+
+def test_no_local_path_or_registry_is_named() -> None:
+    for path in [*ROOT.glob("*.md"), *(ROOT / "benchmarks/results").glob("*"), ROOT / "requirements.lock"]:
+        text = Path(path).read_text()
+        assert not re.search(r"(^|[\s\"'=:])/(work|tmp|home|root)/", text), path
+        assert "--index" not in text and "--find-links" not in text, path
