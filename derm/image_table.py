@@ -10,7 +10,8 @@ from derm.files import read_csv
 SYNTHETIC = "synthetic"
 
 IMAGES_FILE = Path("data/prepared/images.csv")
-COLUMNS = [
+# What a dataset says of an image; the rest of the columns comes from the files themselves.
+DESCRIBED = [
     "image_id",
     "path",
     "diagnosis",
@@ -22,13 +23,8 @@ COLUMNS = [
     "confirmation",
     "source",
     "source_part",
-    "width",
-    "height",
-    "sha256",
-    "mask",
-    "mask_sha256",
-    "group",
 ]
+COLUMNS = [*DESCRIBED, "width", "height", "sha256", "mask", "mask_sha256", "group"]
 
 
 def read_images(path: Path = IMAGES_FILE) -> pd.DataFrame:

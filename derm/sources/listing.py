@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from derm.errors import UserError
+from derm.image_table import DESCRIBED
 
 # Letters, digits and a few signs; no separator and no leading dot, so that an id can never leave the dataset's folder.
 SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\- ]*")
@@ -18,20 +19,7 @@ SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\- ]*")
 # The line in the metadata file; no header can hold this name, since header names are stripped.
 LINE = " line"
 
-COLUMNS = [
-    "image_id",
-    "path",
-    "diagnosis",
-    "lesion_id",
-    "patient_id",
-    "age",
-    "sex",
-    "body_site",
-    "confirmation",
-    "source",
-    "source_part",
-    "mask",
-]
+COLUMNS = [*DESCRIBED, "mask"]
 
 
 @dataclass(frozen=True)
