@@ -1,6 +1,7 @@
 """Figures for people: one function each, a table in, a matplotlib figure out; deterministic, colour-blind-safe."""
 
 from collections.abc import Mapping
+from itertools import cycle
 
 import matplotlib as mpl
 import numpy as np
@@ -57,7 +58,7 @@ def reliability(bins: Mapping[str, pd.DataFrame], title: str) -> Figure:
     figure = Figure(figsize=(4.8, 5.2), layout="constrained")
     axes, counts = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
     axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1, label="perfect")
-    for (name, table), colour in zip(bins.items(), PALETTE, strict=False):
+    for (name, table), colour in zip(bins.items(), cycle(PALETTE), strict=False):
         axes.plot(table["confidence"], table["accuracy"], marker="o", markersize=4, color=colour, label=name)
         middle = (table["low"] + table["high"]) / 2
         width = table["high"] - table["low"]
@@ -95,7 +96,7 @@ def curves_by_class(curves: Mapping[str, pd.DataFrame], x: str, y: str, title: s
     figure, axes = _axes(5.4, 4.6, title)
     if diagonal:
         axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1)
-    for (name, curve), colour in zip(curves.items(), PALETTE * 3, strict=False):
+    for (name, curve), colour in zip(curves.items(), cycle(PALETTE), strict=False):
         axes.plot(curve[x], curve[y], color=colour, label=name, linewidth=1.4)
     axes.set_xlabel(x.replace("_", " "))
     axes.set_ylabel(y)

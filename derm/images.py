@@ -110,8 +110,3 @@ def read_image(path: str, expected_digest: str) -> Image.Image:
         return decode(content, max_pixels=sys.maxsize)
     except UnreadableImageError as error:
         raise UserError(f"{path}: {error}; it was there when `prepare` ran: run `dvc repro prepare`") from None
-
-
-def read_mask(path: str, expected_digest: str) -> np.ndarray:
-    """A lesion mask as bool [height, width], True inside the lesion. UserError as in `read_image`."""
-    return np.asarray(read_image(path, expected_digest).convert("L")) > 127

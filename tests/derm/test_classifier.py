@@ -21,26 +21,11 @@ from derm.errors import UserError
 from derm.heads.head import Head, head_logits
 from derm.images import decode, digest
 from derm.prediction import list_images, predict_files
+from tests.derm.decisions.calibrations import calibration
 from tests.derm.encoders.params import params
 
 CLASSES = ["bcc", "mel", "nv"]
 BATCH = 4
-
-
-def calibration(**changes: Any) -> Calibration:
-    given = {
-        "classes": CLASSES,
-        "positive": "mel",
-        "method": "temperature",
-        "logit_offset": [0.0, 0.0, 0.0],
-        "temperature": 0.8,
-        "rule": "prior",
-        "tau": 1.0,
-        "priors": [0.1, 0.2, 0.7],
-        "threshold": 0.33,
-        "target_sensitivity": 0.95,
-    }
-    return Calibration.model_validate(given | changes)
 
 
 def pictures(count: int) -> list[Image.Image]:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from derm.errors import UserError
-from derm.images import UnreadableImageError, decode, digest, read_bytes, read_image, read_mask
+from derm.images import UnreadableImageError, decode, digest, read_bytes, read_image
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -238,9 +238,3 @@ def test_an_image_is_read_by_its_digest(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(UserError, match=r"a\.png: file not found"):
         read_image(str(path), expected)
-
-
-def test_a_mask_is_true_inside(tmp_path: Path) -> None:
-    path = tmp_path / "mask.png"
-    path.write_bytes(encoded(Image.fromarray(np.array([[0, 127, 128, 255]], dtype=np.uint8))))
-    assert read_mask(str(path), digest(path.read_bytes())).tolist() == [[False, False, True, True]]

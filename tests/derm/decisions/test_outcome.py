@@ -2,15 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from derm.decisions.outcome import Calibration, decide, outcomes, read_calibration
+from derm.decisions.outcome import decide, outcomes, read_calibration
 from derm.errors import UserError
 from derm.files import write_json
+from tests.derm.decisions.calibrations import calibration
 
 PRIORS = np.array([0.1, 0.2, 0.7])
 
@@ -59,22 +59,6 @@ def test_tau_1_is_the_best_for_balanced_accuracy() -> None:
     assert reached[1.0] > reached[0.0] + 0.03
     # the best rule for balanced accuracy is the class whose density is highest (Menon et al. 2021)
     assert (decide(posterior, "prior", 1.0, PRIORS) == density.argmax(axis=1)).mean() > 0.9999
-
-
-def calibration(**changes: Any) -> Calibration:
-    given = {
-        "classes": ["bcc", "mel", "nv"],
-        "positive": "mel",
-        "method": "temperature",
-        "logit_offset": [0.0, 0.0, 0.0],
-        "temperature": 2.0,
-        "rule": "prior",
-        "tau": 1.0,
-        "priors": [0.1, 0.2, 0.7],
-        "threshold": 0.25,
-        "target_sensitivity": 0.95,
-    }
-    return Calibration.model_validate(given | changes)
 
 
 def test_outcomes_by_hand() -> None:

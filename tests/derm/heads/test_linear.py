@@ -79,7 +79,7 @@ def test_the_penalty_with_the_lowest_val_loss_is_kept() -> None:
 
 def last_steps(curves: Curves) -> set[int]:
     """The last step of each penalty: where its fit ended."""
-    return {row["l2"]: row["step"] for row in curves.rows}.values()  # type: ignore[return-value]
+    return set({row["l2"]: row["step"] for row in curves.rows}.values())
 
 
 def test_the_best_at_the_edge_of_the_list_is_told() -> None:

@@ -1,0 +1,22 @@
+"""What `calibrate` might have fitted, for tests."""
+
+from typing import Any
+
+from derm.decisions.outcome import Calibration
+
+
+def calibration(**changes: Any) -> Calibration:
+    """Three classes, melanoma flagged, temperature 2, prior rule; with what is changed of it."""
+    given = {
+        "classes": ["bcc", "mel", "nv"],
+        "positive": "mel",
+        "method": "temperature",
+        "logit_offset": [0.0, 0.0, 0.0],
+        "temperature": 2.0,
+        "rule": "prior",
+        "tau": 1.0,
+        "priors": [0.1, 0.2, 0.7],
+        "threshold": 0.25,
+        "target_sensitivity": 0.95,
+    }
+    return Calibration.model_validate(given | changes)
