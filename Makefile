@@ -7,10 +7,10 @@ export OMP_WAIT_POLICY := PASSIVE
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test experiment crossval data verify ui lint lock clean
+.PHONY: help setup repro test experiment crossval data keep-split verify ui lint lock clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make the virtual environment and install what requirements.lock pins
 
@@ -42,9 +42,12 @@ experiment: $(READY) ## run a recipe: make experiment RECIPE=name SET="key=value
 crossval: $(READY) ## run a recipe on every fold: make crossval RECIPE=name SET="key=value ..."
 	python -m experiments crossval --recipe "$(RECIPE)" --set '$(SET)'
 
-data: $(READY) ## use your own dataset: make data ROOT=folder
+data: $(READY) ## use your own dataset: make data ROOT=folder (more: python -m experiments data --help)
 	python -m experiments data "$(ROOT)"
 	python -m derm check
+
+keep-split: $(READY) ## keep every image in its part while images are added
+	python -m experiments keep-split
 
 verify: $(READY) ## compute the committed state anew in an empty clone: same bytes, same numbers, or what differs
 	python -m experiments verify

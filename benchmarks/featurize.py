@@ -26,7 +26,7 @@ from derm.encoders.encoder import Encoder
 from derm.encoders.registry import EncoderParams, build_encoder
 from derm.images import digest, read_image
 from derm.sources.listing import check_rows
-from derm.sources.reader import DataParams, read_source
+from derm.sources.reader import DatasetParams, read_source
 
 if TYPE_CHECKING:
     import torch
@@ -48,9 +48,8 @@ def main(
     params = EncoderParams(
         name=encoder, weights=weights, weights_sha256=weights_sha256, model_args=json.loads(model_args), seed=0
     )
-    data = DataParams(source="ham10000", root=root, min_side=1, max_pixels=10**8, max_rejected=1.0)
-    listing, diagnoses = read_source(data)
-    paths = list(check_rows(listing.images, diagnoses)[0]["path"])[: images * turns]
+    listing = read_source(DatasetParams(source="ham10000", root=root))
+    paths = list(check_rows(listing.images)[0]["path"])[: images * turns]
     if len(paths) < images * turns or images < batch_size:
         sys.exit(f"{len(paths)} images are there; needed are --images times --turns, and at least a batch a turn")
     digests = [digest(Path(path).read_bytes()) for path in paths]

@@ -20,8 +20,9 @@ from derm.images import UnreadableImageError, decode, digest, read_bytes
 from derm.params import load
 from derm.sources.listing import check_rows
 from derm.sources.reader import DataParams, read_source
-from derm.splits import PARTS, SplitParams, split_groups
-from derm.task import TaskParams, class_names
+from derm.splits.params import LEFT_OUT, PARTS, SplitParams
+from derm.splits.split import split_images
+from derm.task import TaskParams, make_task
 from derm.workspace import repository_root
 
 ROWS = 20
@@ -30,9 +31,9 @@ BATCHES = 3
 
 def check_setup() -> None:
     """Print what a run would find, need and take. UserError for what would stop it."""
-    data, task = load("data", DataParams), load("task", TaskParams)
-    listing, diagnoses = read_source(data)
-    images, refused = check_rows(listing.images, diagnoses)
+    data, task_params = load("data", DataParams), load("task", TaskParams)
+    listing = read_source(data)
+    images, refused = check_rows(listing.images)
     _heading(f"Data: {data.root}")
     for warning in listing.warnings:
         print(warning, file=sys.stderr)
@@ -40,16 +41,22 @@ def check_setup() -> None:
     print(images[columns].head(ROWS).to_string(index=False))
     print(f"{len(images)} images listed, {len(refused)} rows refused before any image is opened")
     for _, row in refused.head(5).iterrows():
-        print(f"  line {row['row']}: {row['image_id']}: {row['reason']}")
+        print(f"  {row['where']}: {row['image_id']}: {row['reason']}")
     images["group"] = group_images(images, listing.duplicates)
     if images.empty:
         raise UserError(f"{data.root}: no row of the metadata can be used")
-    classes = class_names(images, task)
-    split = split_groups(images, classes, load("split", SplitParams))
+    task = make_task(images, task_params)
+    split = split_images(images, task, load("split", SplitParams)).table
     _heading("Lesions by class and part")
-    lesions = split.drop_duplicates("group").assign(diagnosis=lambda rows: rows["target"].map(dict(enumerate(classes))))
+    lesions = split.drop_duplicates("group").assign(
+        diagnosis=lambda rows: rows["target"].map(dict(enumerate(task.classes)))
+    )
     table = pd.crosstab(lesions["diagnosis"], lesions["part"], margins=True, margins_name="all")
-    print(table[[*PARTS, "all"]].rename_axis(index=None, columns=None).to_string())
+    print(
+        table[[name for name in (*PARTS, LEFT_OUT, "all") if name in table]]
+        .rename_axis(index=None, columns=None)
+        .to_string()
+    )
     encoder_params, features = load("encoder", EncoderParams), load("features", FeaturesParams)
     device = choose_device()
     encoder = build_encoder(encoder_params).to(device)

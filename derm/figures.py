@@ -24,18 +24,6 @@ def _axes(width: float, height: float, title: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def class_counts(counts: pd.DataFrame) -> Figure:
-    """Images and lesions by class; counts: `diagnosis, images, lesions`."""
-    figure, axes = _axes(6.4, 3.6, "Images and lesions by class")
-    places = np.arange(len(counts))
-    for offset, column, colour in ((-0.2, "images", PALETTE[0]), (0.2, "lesions", PALETTE[4])):
-        bars = axes.bar(places + offset, counts[column], width=0.4, color=colour, label=column)
-        axes.bar_label(bars, fontsize=8)
-    axes.set_xticks(places, counts["diagnosis"])
-    axes.legend(frameon=False)
-    return figure
-
-
 def learning_curves(curves: pd.DataFrame, best_step: int) -> Figure:
     """Training and validation loss, and balanced accuracy, over steps; the kept step is marked."""
     figure = Figure(figsize=(8.4, 3.4), layout="constrained")

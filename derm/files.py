@@ -119,7 +119,7 @@ def write_figure(path: Path, figure: "Figure") -> None:
 def write_png(path: Path, image: "Image.Image") -> None:
     """A picture as PNG."""
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=False)
+    image.save(buffer, format="PNG", compress_level=4)  # half the time of 6, and 2 % larger
     write_bytes(path, buffer.getvalue())
 
 

@@ -24,7 +24,7 @@ DESCRIBED = [
     "source",
     "source_part",
 ]
-COLUMNS = [*DESCRIBED, "width", "height", "sha256", "mask", "mask_sha256", "group"]
+COLUMNS = [*DESCRIBED, "width", "height", "sha256", "perceptual_hash", "mask", "mask_sha256", "group"]
 
 
 def read_images(path: Path = IMAGES_FILE) -> pd.DataFrame:

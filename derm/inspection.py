@@ -7,14 +7,16 @@ import pandas as pd
 from tqdm import tqdm
 
 from derm.images import UnreadableImageError, decode, digest, read_bytes
+from derm.near_duplicates import perceptual_hash
+from derm.sources.listing import REJECTED
 from derm.workers import worker_count
 
 
 def inspect(images: pd.DataFrame, min_side: int, max_pixels: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Open every image and mask once: size and digest for the good ones, a reason for the bad ones.
 
-    images: a listing's rows. Returns the rows with `width, height, sha256, mask, mask_sha256` filled in, and the
-    refused ones as `row, image_id, path, reason`. A bad mask is refused alone: its image stays, without a mask.
+    images: a listing's rows. Returns the rows with `width, height, sha256, perceptual_hash, mask, mask_sha256` filled
+    in, and the refused ones as `where, image_id, path, reason`. A bad mask is refused alone: its image stays, without.
     """
 
     def look(row: dict) -> tuple[dict, dict | None]:
@@ -23,7 +25,13 @@ def inspect(images: pd.DataFrame, min_side: int, max_pixels: int) -> tuple[pd.Da
             image = decode(content, max_pixels, min_side)
         except UnreadableImageError as error:
             return {}, _refusal(row, row["path"], str(error))
-        facts = {"width": image.width, "height": image.height, "sha256": digest(content), "mask_sha256": ""}
+        facts = {
+            "width": image.width,
+            "height": image.height,
+            "sha256": digest(content),
+            "perceptual_hash": perceptual_hash(image),
+            "mask_sha256": "",
+        }
         if not row["mask"]:
             return facts, None
         try:
@@ -46,10 +54,10 @@ def inspect(images: pd.DataFrame, min_side: int, max_pixels: int) -> tuple[pd.Da
                 kept.append(row | facts)
             if refusal:
                 refused.append(refusal)
-    facts_columns = ["width", "height", "sha256", "mask_sha256"]
+    facts_columns = ["width", "height", "sha256", "perceptual_hash", "mask_sha256"]
     columns = [*images.columns, *facts_columns]
-    return pd.DataFrame(kept, columns=columns), pd.DataFrame(refused, columns=["row", "image_id", "path", "reason"])
+    return pd.DataFrame(kept, columns=columns), pd.DataFrame(refused, columns=REJECTED)
 
 
 def _refusal(row: dict, path: str, reason: str) -> dict:
-    return {"row": row["row"], "image_id": row["image_id"], "path": path, "reason": reason}
+    return {"where": row["where"], "image_id": row["image_id"], "path": path, "reason": reason}

@@ -136,15 +136,69 @@ def ui(port: Annotated[int, typer.Option(help="Where the page is served, on this
         os.execv(sys.executable, command)
 
 
+SourceOption = Annotated[
+    str | None,
+    typer.Option("--source", help="ham10000, isic, folders or table; found out by itself where it can be."),
+]
+TableOption = Annotated[str, typer.Option("--table", help="table: the CSV file, as a path from ROOT.")]
+ColumnsOption = Annotated[
+    str,
+    typer.Option(
+        "--columns",
+        help='table: what its columns are called: "path=file diagnosis=label lesion_id=lesion"; also image_id, '
+        "patient_id, age, sex, body_site, confirmation, source, source_part, mask.",
+    ),
+]
+
+
 @app.command()
 def data(
     root: Annotated[str, typer.Argument(help="The folder of images: under data/raw, or an absolute path.")],
+    source: SourceOption = None,
+    table: TableOption = "",
+    columns: ColumnsOption = "",
 ) -> None:
-    """Point the pipeline at a folder of images: sets data.root in params.yaml, and `dvc add`s the folder if it is
-    inside the repository.
+    """Point the pipeline at a folder of images: sets data.root and data.source in params.yaml, and `dvc add`s the
+    folder if it is inside the repository.
     """
     with _one_line_errors():
-        typer.echo(f"data.root is now {dataset.set_data_root(root)}: `dvc repro` runs the chain on it")
+        chosen = dataset.set_data(root, source, table, columns)
+        typer.echo(f"data.root is now {chosen['root']}, read as {chosen['source']}: `dvc repro` runs the chain on it")
+
+
+@app.command()
+def external(
+    name: Annotated[str, typer.Argument(help="A short name of your own: lower-case letters, digits, - and _.")],
+    root: Annotated[str, typer.Argument(help="The folder of images: under data/raw, or an absolute path.")] = "",
+    source: SourceOption = None,
+    table: TableOption = "",
+    columns: ColumnsOption = "",
+    remove: Annotated[bool, typer.Option("--remove", help="Take the set of this name out again.")] = False,
+) -> None:
+    """Add a dataset that the classifier is tested on and never trained on (data.external in params.yaml).
+
+    Its files' digest goes into params; run it again when they have changed. What it shares with the home set (image,
+    lesion or patient ids, equal bytes, near-identical images) is left out, group by group, by `dvc repro`.
+    """
+    with _one_line_errors():
+        if remove:
+            dataset.remove_external(name)
+            typer.echo(f"{name} is no longer in data.external")
+            return
+        if not root:
+            raise UserError("ROOT is missing: name the folder of images")
+        entry = dataset.set_external(name, root, source, table, columns)
+        typer.echo(f"data.external has {name}, read as {entry['source']}: `dvc repro` prepares and embeds it")
+
+
+@app.command()
+def keep_split() -> None:
+    """Keep the present split while images are added: its images stay in their parts, only new groups are dealt out.
+
+    Copies data/split/split.csv to data/kept_split.csv and names it in split.keep, with its digest.
+    """
+    with _one_line_errors():
+        typer.echo(f"the parts of {dataset.keep_split()} images are kept: add images and run `dvc repro`")
 
 
 def _say(text: str) -> None:

@@ -36,7 +36,7 @@ def label(recipe: str | None, pairs: str) -> str:
 
 def fold_changes(chosen: Changes, folds: int, fold: int) -> Changes:
     """What fold ``fold`` of ``folds`` changes, beside what was chosen."""
-    return chosen | {"split.method": "kfold", "split.folds": str(folds), "split.fold": str(fold)}
+    return chosen | {"split.scheme": "kfold", "split.folds": str(folds), "split.fold": str(fold)}
 
 
 def run_folds(label: str, chosen: Changes, folds: int, say: Callable[[str], None]) -> list[Fold]:

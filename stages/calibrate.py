@@ -16,7 +16,7 @@ from derm.image_table import read_images
 from derm.measures.curves import reliability_bins
 from derm.measures.weighted import expected_calibration_error, negative_log_likelihood
 from derm.params import Section, load
-from derm.task import TaskParams, class_names
+from derm.task import TaskParams, make_task
 from stages.runner import run
 
 PLOTS = Path("plots/calibrate")
@@ -29,13 +29,10 @@ class CalibrateParams(Section):
 
 
 def main() -> None:
-    params, decide_params, task = (
-        load("calibrate", CalibrateParams),
-        load("decide", DecideParams),
-        load("task", TaskParams),
-    )
+    params, decide_params = load("calibrate", CalibrateParams), load("decide", DecideParams)
     split = read_csv(Path("data/split/split.csv"), target=int)
-    classes = class_names(read_images(), task)
+    task = make_task(read_images(), load("task", TaskParams))
+    classes = task.classes
     part = split[split["part"] == "calibration"]
     targets = part["target"].to_numpy()
     head = read_head()
@@ -63,7 +60,7 @@ def main() -> None:
         target_sensitivity=decide_params.sensitivity,
     )
     write_json(CALIBRATION_FILE, calibration.model_dump())
-    metrics = {"temperature": temperature, "images": len(part), "lesions": part["group"].nunique()}
+    metrics = {"temperature": temperature, "images": len(part), "groups": part["group"].nunique()}
     for name, probabilities in (("before", before), ("after", after)):
         metrics[name] = {
             "nll": negative_log_likelihood(probabilities, targets)[0],

@@ -17,7 +17,7 @@ from derm.measures.curves import precision_recall_points, reliability_bins, roc_
 from derm.measures.headline import headline, nested
 from derm.measures.per_class import class_table
 from derm.params import Section, load
-from derm.task import TaskParams, class_names
+from derm.task import TaskParams, make_task
 from stages.runner import run
 
 PARTS = ("val", "test")
@@ -33,9 +33,9 @@ class EvaluateParams(Section):
 
 
 def main() -> None:
-    params, task = load("evaluate", EvaluateParams), load("task", TaskParams)
-    images = read_images()
-    classes = class_names(images, task)
+    params, images = load("evaluate", EvaluateParams), read_images()
+    task = make_task(images, load("task", TaskParams))
+    classes = task.classes
     split = read_csv(Path("data/split/split.csv"), target=int)
     features, head, calibration = read_features(), read_head(), read_calibration()
     metrics, tables = {}, []
@@ -71,6 +71,8 @@ def draw(
     write_csv(PLOTS / f"confusion_{part}.csv", named.rename(columns={"target": "actual"}))
     roc, precision_recall = {}, {}
     for index, name in enumerate(classes):
+        if not (targets == index).any():  # too rare to be in every part (split.rare)
+            continue
         roc[name] = roc_points(probabilities[:, index], targets == index)
         precision_recall[name] = precision_recall_points(probabilities[:, index], targets == index)
     bins = reliability_bins(probabilities, targets, params.bins)
@@ -79,7 +81,7 @@ def draw(
     write_csv(PLOTS / f"reliability_{part}.csv", bins)
     # `dvc plots` draws one line a file, and its files must always exist: the positive class, or a header alone.
     for name, curves in (("roc", roc), ("precision_recall", precision_recall)):
-        shown = curves[positive] if positive else curves[classes[0]].head(0)
+        shown = curves[positive] if positive in curves else next(iter(curves.values())).head(0)
         write_csv(PLOTS / f"{name}_positive_{part}.csv", shown)
     for column, words in (("predicted", "most probable class"), ("decision", "decision")):
         figure = confusion_matrix(

@@ -1,19 +1,14 @@
-"""Read the dataset, check every image, write the image table."""
+"""Read the dataset, check every image, find what belongs together, write the image table."""
 
 import sys
 from pathlib import Path
 
-import pandas as pd
-
-from derm.errors import UserError
-from derm.figures import class_counts
-from derm.files import write_csv, write_figure, write_json
-from derm.groups import group_images
-from derm.image_table import COLUMNS, SYNTHETIC
-from derm.inspection import inspect
+from derm.dataset import KINDS, read_dataset, refuse_bad
+from derm.description.report import write_report
+from derm.files import write_csv, write_json
+from derm.image_table import SYNTHETIC
 from derm.params import load
-from derm.sources.listing import check_rows
-from derm.sources.reader import DataParams, read_source
+from derm.sources.reader import DataParams
 from stages.runner import run
 
 PREPARED = Path("data/prepared")
@@ -22,43 +17,36 @@ PLOTS = Path("plots/prepare")
 
 def main() -> None:
     params = load("data", DataParams)
-    listing, diagnoses = read_source(params)
-    for warning in listing.warnings:
-        print(warning, file=sys.stderr)
-    listed, refused_rows = check_rows(listing.images, diagnoses)
-    images, refused_files = inspect(listed, params.min_side, params.max_pixels)
-    rejected = pd.concat([refused_rows, refused_files], ignore_index=True).sort_values(["row", "path"])
-    write_csv(PREPARED / "rejected.csv", rejected)
-    lost = len(listing.images) - len(images)
-    if images.empty:
-        raise UserError(f"{params.root}: no row can be used; the reasons are in {PREPARED / 'rejected.csv'}")
-    images["group"] = group_images(images, listing.duplicates)
-    images = images.sort_values("image_id")[COLUMNS]
-    if lost > params.max_rejected * len(listing.images):
-        first = rejected.iloc[0]
-        raise UserError(
-            f"{lost} of {len(listing.images)} rows cannot be used, data.max_rejected allows {params.max_rejected:.1%}; "
-            f"all are in {PREPARED / 'rejected.csv'}, the first: line {first['row']}, {first['image_id']}: "
-            f"{first['reason']}"
-        )
-    counts = images.groupby("diagnosis").agg(images=("image_id", "size"), lesions=("group", "nunique")).reset_index()
+    dataset = read_dataset(params, params)
+    images, pairs = dataset.images, dataset.pairs
+    write_csv(PREPARED / "rejected.csv", dataset.rejected)
+    refuse_bad(dataset, params.max_rejected, "data", str(PREPARED / "rejected.csv"))
     write_csv(PREPARED / "images.csv", images)
-    write_csv(PLOTS / "classes.csv", counts)
-    write_figure(PLOTS / "classes.png", class_counts(counts))
+    write_csv(PREPARED / "pairs.csv", pairs)
+    warnings = write_report(images, dataset.rejected, pairs, PLOTS)
+    for warning in warnings:
+        print(f"WARNING: {warning}", file=sys.stderr)
     write_json(
         Path("metrics/prepare.json"),
         {
-            "listed": len(listing.images),
+            "listed": dataset.listed,
             "images": len(images),
-            "rejected": lost,
-            "lesions": images["group"].nunique(),
+            "rejected": dataset.lost,
+            "groups": images["group"].nunique(),
+            "lesion_ids": images.loc[images["lesion_id"] != "", "lesion_id"].nunique(),
+            "patient_ids": images.loc[images["patient_id"] != "", "patient_id"].nunique(),
+            "pairs": {kind.replace("-", "_"): int((pairs["kind"] == kind).sum()) for kind in KINDS},
+            "pairs_that_join_lesions": int(pairs["joins"].sum()),
             "masks": int((images["mask"] != "").sum()),
             "classes": images["diagnosis"].nunique(),
-            "without_lesion_id": int((images["lesion_id"] == "").sum()),
+            "without_lesion_id": int(((images["lesion_id"] == "") & (images["patient_id"] == "")).sum()),
             "synthetic": bool((images["source"] == SYNTHETIC).any()),
         },
     )
-    print(f"{len(images)} images of {images['group'].nunique()} lesions; {lost} rows rejected")
+    print(
+        f"{len(images)} images in {images['group'].nunique()} groups (patient or lesion); {dataset.lost} rows "
+        f"rejected; {int(pairs['joins'].sum())} pairs held together by their pixels or a published list"
+    )
 
 
 if __name__ == "__main__":

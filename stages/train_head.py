@@ -15,7 +15,7 @@ from derm.image_table import read_images
 from derm.losses import LossParams, focal_loss
 from derm.optimise import TRAINING_THREADS
 from derm.params import load
-from derm.task import TaskParams, class_names
+from derm.task import TaskParams, make_task
 from derm.weighting import class_weights
 from stages.runner import run
 
@@ -24,18 +24,18 @@ PLOTS = Path("plots/train_head")
 
 def main() -> None:
     head_params, loss_params = load("head", HeadParams), load("loss", LossParams)
-    params, task = load("train", TrainParams), load("task", TaskParams)
+    params, task_params = load("train", TrainParams), load("task", TaskParams)
     torch.set_num_threads(TRAINING_THREADS)
     split = read_csv(Path("data/split/split.csv"), target=int)
-    classes = class_names(read_images(), task)
+    task = make_task(read_images(), task_params)
     features = read_features()
     train, val = split[split["part"] == "train"], split[split["part"] == "val"]
     train_targets = train["target"].to_numpy(copy=True)
     if task.positive is None and loss_params.melanoma_boost != 1:
         raise UserError("loss.melanoma_boost raises the weight of task.positive, which is null: set it to 1")
-    positive = classes.index(task.positive) if task.positive else None
+    positive = task.classes.index(task.positive) if task.positive else None
     weights = class_weights(
-        train_targets, len(classes), loss_params.class_weights, positive, loss_params.melanoma_boost
+        train_targets, len(task.classes), loss_params.class_weights, positive, loss_params.melanoma_boost
     )
     weights = torch.from_numpy(weights)
 
@@ -50,7 +50,7 @@ def main() -> None:
         val["target"].to_numpy(copy=True),
         loss,
     )
-    build = partial(Head, dim=features.pooled.shape[-1], classes=len(classes))
+    build = partial(Head, dim=features.pooled.shape[-1], classes=len(task.classes))
     if head_params.type == "linear":
         from derm.heads.linear import fit_linear as fit
 

@@ -139,7 +139,12 @@ def test_nothing_unsafe_is_imported_or_called() -> None:
 def test_only_evaluate_takes_the_test_part() -> None:
     """Promise 6: no other stage selects rows of the split by the name of the test part."""
     for path in SOURCES:
-        if path in (Path("stages/evaluate.py"), Path("derm/splits.py")):
+        # Readers say what a source calls its test set, splits deal it out, the audit looks for it on two sides.
+        if path == Path("stages/evaluate.py") or path.parts[:2] in (
+            ("derm", "sources"),
+            ("derm", "splits"),
+            ("derm", "leakage"),
+        ):
             continue
         for node in ast.walk(ast.parse((ROOT / path).read_text())):
             if isinstance(node, ast.Compare):

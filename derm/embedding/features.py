@@ -13,6 +13,7 @@ from derm.files import read_csv, read_tensors, write_csv, write_tensors
 from derm.params import Section
 
 FEATURES = Path("data/features")
+EXTERNAL_FEATURES = Path("data/external_features")
 
 
 class FeaturesParams(Section):

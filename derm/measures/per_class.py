@@ -33,7 +33,7 @@ def per_class(
 
 
 def class_table(predictions: pd.DataFrame, classes: list[str], weights: np.ndarray, what: str) -> pd.DataFrame:
-    """`diagnosis, images, lesions`, then each measure with `_low` and `_high`, one row for each class.
+    """`diagnosis, images, groups`, then each measure with `_low` and `_high`, one row for each class.
 
     predictions: as in `per_class`, with `group`; weights: the bootstrap's, float [resamples, n].
     """
@@ -41,7 +41,7 @@ def class_table(predictions: pd.DataFrame, classes: list[str], weights: np.ndarr
     rows = []
     for index, name in enumerate(classes):
         here = predictions[predictions["target"] == index]
-        row = {"diagnosis": name, "images": len(here), "lesions": here["group"].nunique()}
+        row = {"diagnosis": name, "images": len(here), "groups": here["group"].nunique()}
         for measure in MEASURES:
             value, low, high = numbers.loc[f"{name}.{measure}", ["value", "low", "high"]]
             row |= {measure: value, f"{measure}_low": low, f"{measure}_high": high}

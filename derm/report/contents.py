@@ -8,6 +8,7 @@ import pandas as pd
 from derm.decisions.outcome import Calibration
 from derm.files import read_csv, read_json
 from derm.measures.per_class import MEASURES
+from derm.report.data import data_part, external_parts
 from derm.report.page import Figure, Part
 
 PLOTS = Path("plots")
@@ -32,8 +33,10 @@ def facts(prepared: dict[str, Any], encoder: dict[str, Any], calibration: Calibr
     """Data, encoder (its manifest) and decision in a line each."""
     split, calibrated = read_json(Path("metrics/split.json")), read_json(Path("metrics/calibrate.json"))
     return {
-        "images": f"{prepared['images']} of {prepared['lesions']} lesions; {prepared['rejected']} rows rejected",
-        "lesions by part": ", ".join(f"{part} {counts['lesions']}" for part, counts in split.items()),
+        "images": f"{prepared['images']} in {prepared['groups']} groups; {prepared['rejected']} rows rejected",
+        "groups by part": ", ".join(
+            f"{part} {counts['groups']}" for part, counts in split.items() if isinstance(counts, dict)
+        ),
         "encoder": encoder["encoder"],
         "encoder weights": encoder.get("weights_digest", "none"),
         "decision": _rule(calibration),
@@ -75,7 +78,7 @@ def parts() -> list[Part]:
         Part(
             "Probabilities",
             f"Temperature {calibrated['temperature']:.3f}, fitted on {calibrated['images']} images of "
-            f"{calibrated['lesions']} lesions: ECE there {calibrated['before']['ece']:.3f} before, "
+            f"{calibrated['groups']} groups: ECE there {calibrated['before']['ece']:.3f} before, "
             f"{calibrated['after']['ece']:.3f} after. ECE has a floor above 0 for a perfect model on finite data.",
             [],
             [
@@ -90,9 +93,10 @@ def parts() -> list[Part]:
             [],
             [
                 Figure(PLOTS / "train_head/curves.png", "Learning curves", wide=True),
-                Figure(PLOTS / "prepare/classes.png", "The data"),
             ],
         ),
+        data_part(),
+        *external_parts(),
         Part(
             "Where it looked",
             "Grad-CAM shows what spoke for the most probable class. Lesions are centred, so a map that looks right "
@@ -126,7 +130,7 @@ def _class_table(path: Path) -> pd.DataFrame:
     table = read_csv(path)
     rows = []
     for _, row in table.iterrows():
-        told = {"class": row["diagnosis"], "images": row["images"], "lesions": row["lesions"]}
+        told = {"class": row["diagnosis"], "images": row["images"], "groups": row["groups"]}
         for measure in MEASURES:
             value, low, high = (row[name] for name in (measure, f"{measure}_low", f"{measure}_high"))
             told[measure] = f"{float(value):.2f} [{float(low):.2f}, {float(high):.2f}]" if value and low else "-"

@@ -11,7 +11,7 @@ from derm.errors import UserError
 from derm.heads.training import TrainParams
 from derm.losses import LossParams
 from derm.params import Section, load, read_all
-from derm.splits import SplitParams
+from derm.splits.params import SplitParams
 
 
 class Knobs(Section):
@@ -111,12 +111,15 @@ def test_a_file_that_is_not_text_is_told(tmp_path: Path) -> None:
         read_all(tmp_path / "params.yaml")
 
 
-SPLIT = "method: {method}, val: {val}, calibration: 0.1, test: 0.2, folds: 5, fold: {fold}, seed: 1"
+SPLIT = (
+    "scheme: {scheme}, val: {val}, calibration: 0.1, test: 0.2, folds: 5, fold: {fold}, seed: 1, rare: refuse, "
+    "keep: '', keep_sha256: ''"
+)
 
 
-@pytest.mark.parametrize(("method", "val", "fold"), [("kfold", 0.1, 5), ("kfold", 0.1, 7), ("holdout", 0.7, 0)])
-def test_split_params_that_contradict_each_other(tmp_path: Path, method: str, val: float, fold: int) -> None:
-    text = f"split: {{{SPLIT.format(method=method, val=val, fold=fold)}}}"
+@pytest.mark.parametrize(("scheme", "val", "fold"), [("kfold", 0.1, 5), ("kfold", 0.1, 7), ("holdout", 0.7, 0)])
+def test_split_params_that_contradict_each_other(tmp_path: Path, scheme: str, val: float, fold: int) -> None:
+    text = f"split: {{{SPLIT.format(scheme=scheme, val=val, fold=fold)}}}"
     message = refusal(tmp_path, text, "split", SplitParams)
     assert ("folds count from 0" if fold else "val + calibration + test below 1") in message
 

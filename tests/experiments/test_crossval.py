@@ -13,7 +13,7 @@ from experiments.crossval import Fold, pooled_report
 from tests.experiments.conftest import Workspace
 
 PARAMS = """\
-split: {method: holdout, folds: 5, fold: 0}
+split: {scheme: holdout, folds: 5, fold: 0}
 task: {positive: mel}
 loss: {gamma: 0.0}
 evaluate: {resamples: 100, seed: 1, bins: 15}
@@ -32,7 +32,7 @@ stages:
 STAGE = """\
 import json, pathlib, yaml
 split = yaml.safe_load(open("params.yaml"))["split"]
-fold = split["fold"] if split["method"] == "kfold" else 9
+fold = split["fold"] if split["scheme"] == "kfold" else 9
 pathlib.Path("data/predictions").mkdir(parents=True)
 pathlib.Path("metrics").mkdir(exist_ok=True)
 rows = "image_id,group,target,predicted,decision,flag,p_mel,p_nv"

@@ -58,8 +58,8 @@ def test_malformed_pair_is_named(text: str) -> None:
 
 
 def test_fold_wins_over_what_was_chosen() -> None:
-    assert fold_changes({"split.method": "holdout", "loss.gamma": "2"}, 5, 3) == {
-        "split.method": "kfold",
+    assert fold_changes({"split.scheme": "holdout", "loss.gamma": "2"}, 5, 3) == {
+        "split.scheme": "kfold",
         "loss.gamma": "2",
         "split.folds": "5",
         "split.fold": "3",

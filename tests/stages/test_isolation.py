@@ -11,14 +11,21 @@ import pytest
 import yaml
 
 from derm.files import read_json
+from derm.folder_digest import folder_digest
 from tests.closure import PACKAGES, ROOT
-from tests.dataset import make_folder
+from tests.dataset import Folder, make_folder
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 CHAIN = [name for name in STAGES if name not in ("sample", "track")]
 SETTINGS: dict[str, dict[str, dict]] = {
     "holdout, melanoma flagged": {},
-    "kfold, no positive class": {"split": {"method": "kfold", "folds": 4, "fold": 3}, "task": {"positive": None}},
+    "kfold, no positive class": {"split": {"scheme": "kfold", "folds": 4, "fold": 3}, "task": {"positive": None}},
+    "two classes, the official test set, an external set": {
+        "split": {"scheme": "official"},
+        "task": {"target": "malignant"},
+        "data": {"source": "table", "table": "table.csv"}
+        | {"columns": {"path": "image_id", "diagnosis": "dx", "lesion_id": "lesion_id", "source_part": "part"}},
+    },
 }
 
 
@@ -29,6 +36,16 @@ def copy(source: Path, target: Path) -> None:
         shutil.copytree(source, target, dirs_exist_ok=True)
     else:
         shutil.copyfile(source, target)
+
+
+def with_official_parts(folder: Folder) -> None:
+    """The same images as a table of its own, that names every fifth lesion for testing."""
+    rows = [
+        f"{image_id},{lesion},{dx},{'test' if int(lesion[-1]) % 5 == 0 else 'train'}"
+        for lesion, image_id, dx, *_ in folder.rows
+    ]
+    (folder.root / "HAM10000_metadata.csv").unlink()
+    (folder.root / "table.csv").write_text("\n".join(["image_id,lesion_id,dx,part", *rows]) + "\n")
 
 
 def files_in(folder: Path) -> set[str]:
@@ -47,7 +64,12 @@ def test_every_stage_manages_with_what_it_declares(
     params["explain"]["per_sheet"] = 2
     for section, values in changes.items():
         params[section] |= values
-    make_folder(results / "data/own", lesions_per_class=14)
+    folder = make_folder(results / "data/own", lesions_per_class=14)
+    if params["data"]["source"] == "table":
+        with_official_parts(folder)
+        away = make_folder(tmp_path / "away", lesions_per_class=3, classes=("mel", "nv"))
+        external = {"name": "away", "source": "ham10000", "root": str(away.root), "digest": folder_digest(away.root)}
+        params["data"]["external"] = [external]
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     for name in CHAIN:
         stage = STAGES[name]
@@ -68,17 +90,18 @@ def test_every_stage_manages_with_what_it_declares(
         assert all(any(Path(path).is_relative_to(out) for out in declared) for path in written), name
         for out in declared:
             copy(alone / out, results / out)
-    check_results(results, params["task"]["positive"])
+    check_results(results, params["task"]["positive"], params["task"]["target"])
 
 
-def check_results(results: Path, positive: str | None) -> None:
+def check_results(results: Path, positive: str | None, target: str) -> None:
     """Headline keys and plot files as DESIGN.md section 4 has them, with and without a positive class."""
     metrics = read_json(results / "metrics/evaluate.json")
     for part in ("val", "test"):
-        assert ("melanoma" in metrics[part]) == ("flag" in metrics[part]) == (positive is not None)
+        name = "malignant" if target == "malignant" else "melanoma"
+        assert (name in metrics[part]) == ("flag" in metrics[part]) == (positive is not None)
         assert pd.read_csv(results / f"data/predictions/{part}.csv")["flag"].isna().all() == (positive is None)
     for plot in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]:
         named = [plot] if isinstance(plot, str) else next(iter(plot.values()))["y"]
         assert all((results / path).is_file() for path in named)
     page = (results / "plots/report/index.html").read_text()
-    assert page.count("data:image/png") == 11 and "SYNTHETIC" not in page
+    assert page.count("data:image/png") == 16 and "SYNTHETIC" not in page

@@ -198,7 +198,7 @@ def test_an_id_twice_with_one_label(folder: Folder) -> None:
     folder.write()
     prepare.main()
     assert kept().count(folder.rows[0][1]) == 1
-    assert "lines 2, 86" in rejected()[folder.rows[0][1]]
+    assert "csv line 2, HAM10000_metadata.csv line 86: the first is kept" in rejected()[folder.rows[0][1]]
 
 
 def test_an_id_twice_with_two_labels(folder: Folder) -> None:
@@ -241,12 +241,12 @@ def test_a_class_with_fewer_lesions_than_parts(folder: Folder) -> None:
     folder.write()
     prepare.main()
     message = failure(split.main)
-    assert "df has 2" in message and "leave the class out" in message
+    assert "df has 2" in message and "leave it out" in message
 
 
 def test_a_positive_class_that_is_not_there(folder: Folder) -> None:
     prepare.main()
-    set_params(task={"positive": "melanoma"})
+    set_params(task={"positive": "melanom"})
     message = failure(split.main)
     assert "task.positive" in message and "mel" in message
 

@@ -1,20 +1,17 @@
 """Splits over many random datasets: nothing leaks, nothing is missing, and who asks does not matter."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from derm.errors import UserError
-from derm.splits import PARTS, SplitParams, audit, split_groups
+from derm.splits.params import PARTS, SplitParams
+from derm.splits.split import audit, split_images
+from tests.derm.splits.data import CLASSES, lesions_of, params, task_of, where
 
-CLASSES = ["bcc", "mel", "nv"]
 
-
-def params(**changes: Any) -> SplitParams:
-    given = {"method": "holdout", "val": 0.15, "calibration": 0.15, "test": 0.2, "folds": 4, "fold": 0, "seed": 1}
-    return SplitParams.model_validate(given | changes)
+def split_groups(images: pd.DataFrame, wanted: SplitParams) -> pd.DataFrame:
+    return split_images(images, task_of(images), wanted).table
 
 
 def dataset(seed: int, lesions: int = 150) -> pd.DataFrame:
@@ -28,12 +25,9 @@ def dataset(seed: int, lesions: int = 150) -> pd.DataFrame:
             rows.append({"lesion_id": f"L{lesion}", "diagnosis": other})
     table = pd.DataFrame(rows)
     table["image_id"] = [f"i{number:04d}" for number in generator.permutation(len(table))]
+    table["source_part"] = ""
     table["group"] = table.groupby("lesion_id")["image_id"].transform("min")
     return table.sort_values("image_id", ignore_index=True)
-
-
-def where(split: pd.DataFrame) -> dict[str, str]:
-    return dict(zip(split["image_id"], split["part"], strict=True))
 
 
 def assert_sound(split: pd.DataFrame, images: pd.DataFrame) -> None:
@@ -52,7 +46,7 @@ def assert_sound(split: pd.DataFrame, images: pd.DataFrame) -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_holdout_is_sound_and_of_the_asked_size(seed: int) -> None:
     images = dataset(seed)
-    split = split_groups(images, CLASSES, params(seed=seed))
+    split = split_groups(images, params(seed=seed))
     assert_sound(split, images)
     lesions = split.groupby("part")["group"].nunique() / images["group"].nunique()
     for part, share in {"train": 0.5, "val": 0.15, "calibration": 0.15, "test": 0.2}.items():
@@ -66,7 +60,7 @@ def test_holdout_is_sound_and_of_the_asked_size(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_kfold_tests_every_lesion_once_and_folds_do_not_depend_on_the_one_asked_for(seed: int) -> None:
     images = dataset(seed)
-    splits = [split_groups(images, CLASSES, params(method="kfold", fold=fold, seed=seed)) for fold in range(4)]
+    splits = [split_groups(images, params(scheme="kfold", fold=fold, seed=seed)) for fold in range(4)]
     tested: list[str] = []
     for fold, split in enumerate(splits):
         assert_sound(split, images)
@@ -79,35 +73,31 @@ def test_kfold_tests_every_lesion_once_and_folds_do_not_depend_on_the_one_asked_
     assert sorted(tested) == sorted(images["image_id"])
 
 
-@pytest.mark.parametrize("method", ["holdout", "kfold"])
-def test_deterministic_whatever_the_order_of_rows(method: str) -> None:
+@pytest.mark.parametrize("scheme", ["holdout", "kfold"])
+def test_deterministic_whatever_the_order_of_rows(scheme: str) -> None:
     images = dataset(3)
-    split = where(split_groups(images, CLASSES, params(method=method)))
+    split = where(split_groups(images, params(scheme=scheme)))
     shuffled = images.sample(frac=1, random_state=0)
-    assert where(split_groups(images, CLASSES, params(method=method))) == split
-    assert where(split_groups(shuffled, CLASSES, params(method=method))) == split
-    assert where(split_groups(shuffled.reset_index(drop=True), CLASSES, params(method=method))) == split
-    assert where(split_groups(images, CLASSES, params(method=method, seed=2))) != split
-
-
-def lesions_of(**counts: int) -> pd.DataFrame:
-    ids = [f"{name}{number:03d}" for name, count in counts.items() for number in range(count)]
-    names = [identifier[:-3] for identifier in ids]
-    return pd.DataFrame({"image_id": ids, "group": ids, "lesion_id": ids, "diagnosis": names})
+    assert where(split_groups(images, params(scheme=scheme))) == split
+    assert where(split_groups(shuffled, params(scheme=scheme))) == split
+    assert where(split_groups(shuffled.reset_index(drop=True), params(scheme=scheme))) == split
+    assert where(split_groups(images, params(scheme=scheme, seed=2))) != split
 
 
 def refusal(images: pd.DataFrame, wanted: SplitParams) -> str:
     with pytest.raises(UserError) as caught:
-        split_groups(images, CLASSES, wanted)
+        split_groups(images, wanted)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_too_few_lesions_are_told_with_their_numbers() -> None:
     few = lesions_of(bcc=2, mel=3, nv=90)
-    assert "each of 4 parts: bcc has 2, mel has 3" in refusal(few, params())
-    assert "each of 10 parts: mel has 9" in refusal(lesions_of(bcc=10, mel=9, nv=90), params(method="kfold", folds=10))
-    assert "each of 4 parts: bcc has 3" in refusal(lesions_of(bcc=3, mel=9, nv=90), params(method="kfold", folds=2))
+    assert "each of 4 parts (train, val, calibration, test): bcc has 2, mel has 3 (the others: nv 90)" in refusal(
+        few, params()
+    )
+    assert "fold 9): mel has 9" in refusal(lesions_of(bcc=10, mel=9, nv=90), params(scheme="kfold", folds=10))
+    assert "test): bcc has 3" in refusal(lesions_of(bcc=3, mel=9, nv=90), params(scheme="kfold", folds=2))
 
 
 def test_a_part_too_small_for_all_classes_is_told_with_its_numbers() -> None:
@@ -118,10 +108,10 @@ def test_few_lesions_are_split_or_refused_but_never_missing_from_a_part() -> Non
     ends = set()
     for rare in range(4, 12):
         for seed in range(4):
-            for method in ("holdout", "kfold"):
+            for scheme in ("holdout", "kfold"):
                 images = lesions_of(bcc=rare, mel=25, nv=60)
                 try:
-                    split = split_groups(images, CLASSES, params(seed=seed, method=method))
+                    split = split_groups(images, params(seed=seed, scheme=scheme))
                 except UserError as error:
                     assert "bcc" in str(error) and str(rare) in str(error)
                     ends.add("refused")
@@ -133,7 +123,7 @@ def test_few_lesions_are_split_or_refused_but_never_missing_from_a_part() -> Non
 
 def test_audit_finds_a_planted_leak() -> None:
     images = dataset(0)
-    split = split_groups(images, CLASSES, params())
+    split = split_groups(images, params())
     audit(split, images, CLASSES)
     lesion = images["lesion_id"].value_counts().index[0]
     row = images.index[images["lesion_id"] == lesion][0]
@@ -148,13 +138,13 @@ def test_audit_finds_a_planted_leak() -> None:
 
 def test_audit_lets_unknown_lesions_stand_anywhere() -> None:
     images = dataset(0)
-    split = split_groups(images, CLASSES, params())
+    split = split_groups(images, params())
     audit(split, images.assign(lesion_id=""), CLASSES)
 
 
 def test_audit_finds_a_class_that_is_missing_from_a_part() -> None:
     images = dataset(0)
-    split = split_groups(images, CLASSES, params())
+    split = split_groups(images, params())
     gone = (split["part"] == "calibration") & (split["target"] == 1)
     with pytest.raises(UserError, match="class mel has no image in part calibration"):
         audit(split[~gone], images[~gone], CLASSES)
@@ -174,6 +164,6 @@ def test_a_lesion_of_two_diagnoses_counts_as_its_commoner_one_and_on_a_tie_as_th
     more = pd.DataFrame({"image_id": ["x3"], "group": "x1", "lesion_id": "x", "diagnosis": ["nv"]})
     assert "bcc has 3" in refusal(pd.concat([images, tied, more], ignore_index=True), params())
     try:
-        split_groups(pd.concat([images, tied], ignore_index=True), CLASSES, params())
+        split_groups(pd.concat([images, tied], ignore_index=True), params())
     except UserError as error:
         assert "bcc has 3" not in str(error)

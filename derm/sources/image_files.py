@@ -1,0 +1,77 @@
+"""Image files in a dataset's folder, by what a table may call them."""
+
+import os
+from collections import defaultdict
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from derm.images import SUFFIXES
+
+
+def image_files(folder: Path) -> list[str]:
+    """Image files at any depth, as paths relative to `folder`, sorted; hidden files and folders are passed over."""
+    found, visited = [], set()
+    for here, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        real = os.path.realpath(here)
+        if real in visited:  # a link back up would never end
+            folders.clear()
+            continue
+        visited.add(real)
+        for name in files:
+            if not name.startswith(".") and name.lower().endswith(SUFFIXES):
+                found.append((Path(here) / name).relative_to(folder).as_posix())
+    return sorted(found)
+
+
+def without_suffix(name: str) -> str:
+    """The name without the ending that makes it an image: `photo.1.JPG` -> `photo.1`; other endings stay."""
+    for suffix in SUFFIXES:
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+class ImageFinder:
+    """Finds the file that a table means: by path or by name, with or without the ending, in any case of letters."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.files = image_files(root)
+        self._exact = set(self.files)
+        self._by_key: dict[str, list[str]] = defaultdict(list)
+        for file in self.files:
+            whole, name = file.lower(), PurePosixPath(file).name.lower()
+            for key in {whole, without_suffix(whole), name, without_suffix(name)}:
+                self._by_key[key].append(file)
+
+    def find(self, given: str) -> tuple[str, str]:
+        """The file, relative to the root, and what is wrong: one of them is empty.
+
+        Nothing outside the root is ever looked at: an address, a path that leaves the root or an absolute path
+        elsewhere is refused with its reason.
+        """
+        if not given:
+            return "", "no image file is named"
+        if "://" in given:
+            return "", f"{given!r} is an address, not a file: fetch the images into the dataset's folder first"
+        name = given.replace("\\", "/")
+        if PurePosixPath(name).is_absolute() or PureWindowsPath(given).is_absolute():
+            inside = self._inside(name)
+            if inside is None:
+                return "", f"{given!r} is an absolute path outside the dataset's folder: name it relative to data.root"
+            name = inside
+        if ".." in PurePosixPath(name).parts:
+            return "", f"{given!r} could leave the dataset's folder"
+        name = PurePosixPath(name).as_posix()
+        if name in self._exact:
+            return name, ""
+        found = self._by_key.get(name.lower(), [])
+        if len(found) > 1:
+            return "", f"{given!r} may be {found[0]} or {found[1]}: name the path from data.root"
+        return (found[0], "") if found else ("", "image file not found")
+
+    def _inside(self, name: str) -> str | None:
+        try:
+            return Path(name).relative_to(self.root.resolve()).as_posix()
+        except ValueError:
+            return None
