@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -40,6 +40,54 @@ def check() -> None:
     from derm.check import check_setup
 
     check_setup()
+
+
+@app.command()
+def leakage(
+    split: Annotated[Path, typer.Argument(help="CSV with a row per image, with an image and a split column.")],
+    metadata: Annotated[Path | None, typer.Option(help="CSV with lesion or patient ids, joined by image.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the files, to compare the pictures.")] = None,
+    duplicates: Annotated[Path | None, typer.Option(help="CSV with pairs of images of one lesion.")] = None,
+    train: Annotated[str | None, typer.Option(help="What the split column calls the training part.")] = None,
+    image_column: Annotated[str | None, typer.Option(help="Guessed if not given, as the others below.")] = None,
+    split_column: Annotated[str | None, typer.Option()] = None,
+    label_column: Annotated[str | None, typer.Option(help="`none`: do not guess it; so for the others below.")] = None,
+    lesion_column: Annotated[str | None, typer.Option()] = None,
+    patient_column: Annotated[str | None, typer.Option()] = None,
+    group_column: Annotated[str | None, typer.Option(help="Any other id of what belongs together.")] = None,
+    ids: Annotated[
+        Literal["name", "path"], typer.Option(help="An image is known by its file's name, or path.")
+    ] = "name",
+    out: Annotated[Path | None, typer.Option(help="CSV for all leaking images: image, part, group, reason.")] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON object; lists hold the first 100, and a total.")
+    ] = False,
+) -> None:
+    """Audit any split of images: is a patient, lesion or photograph of one part also in another?
+
+    The exit code is 1 if anything is in two parts.
+    """
+    from derm.leakage.audited import Given
+    from derm.leakage.command import audit_files, print_report, refuse_overwriting, write_leaking
+
+    asked = {
+        "image": image_column,
+        "split": split_column,
+        "label": label_column,
+        "lesion": lesion_column,
+        "patient": patient_column,
+        "group": group_column,
+    }
+    columns = {role: name for role, name in asked.items() if name is not None}
+    given = Given(split, metadata, images, duplicates, columns, train, by_path=ids == "path")
+    if out:
+        refuse_overwriting(out, given)
+    audited = audit_files(given)
+    if out:
+        write_leaking(out, audited.report)
+    print_report(audited, json)
+    if audited.report.leak:
+        raise typer.Exit(1)
 
 
 def main() -> None:
