@@ -38,7 +38,7 @@ def results_table(folder: Path = RESULTS) -> str:
 
 
 def measured_lines(folder: Path = RESULTS) -> str:
-    """Markdown: what was measured of the speed, from `experiment.json` and `featurize-*.json`."""
+    """Markdown: what was measured of the speed, from `experiment.json`, `prepare.json` and `featurize-*.json`."""
     experiment = json.loads((folder / "experiment.json").read_text())
     machine = experiment["machine"]
     lines = [
@@ -47,6 +47,13 @@ def measured_lines(folder: Path = RESULTS) -> str:
         f"- an experiment, `dvc exp run -S {experiment['setting']}`: {experiment['seconds']:.0f} s for all that "
         f"follows, {experiment['seconds_up_to_metrics']:.0f} s up to the metrics;",
     ]
+    prepare = json.loads((folder / "prepare.json").read_text())
+    lines.append(
+        f"- `prepare`: {prepare['seconds']:.0f} s, {prepare['peak_memory_mb']} MB at most; the search for "
+        f"near-identical images takes {prepare['near_identical_seconds']:.1f} s of that, and "
+        f"{prepare['search_seconds_by_count']['100000']:.1f} s for 100,000 (synthetic hashes; it grows with the "
+        f"{prepare['search_exponent']:.1f}th power of their number);"
+    )
     for path in sorted(folder.glob("featurize-*.json")):
         result = json.loads(path.read_text())
         lines.append(

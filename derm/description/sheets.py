@@ -1,36 +1,19 @@
 """Contact sheets of the data: what a class looks like, and which pairs of images were found to belong together."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 
 import pandas as pd
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageOps
 
-from derm.explanation.sheets import GAP, HEIGHT, INK, RIGHT, WIDTH, WRONG
+from derm.contact_sheet import HEIGHT, RIGHT, WIDTH, WRONG, Cell, draw_sheet
 from derm.images import read_image
 
-FAINT = "#777777"
-LINE, BETWEEN = 17, 4
 PER_SHEET = 24
 # Images beside each other on the sheet of a class, and pairs on the sheet of pairs.
 IMAGES_ACROSS, PAIRS_ACROSS = 6, 3
 # Why two images belong together, the doubtful first.
 KINDS = {"near-identical": "near-identical", "published": "on a published list", "bytes": "of equal bytes"}
 SIDES = ("one", "other")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Photographs beside each other (WIDTH x HEIGHT each), a bar of colour and a line below, and what each of them is.
-
-    captions: for each photograph its lines of text.
-    """
-
-    photographs: Sequence[Image.Image]
-    colour: str
-    line: str
-    captions: Sequence[Sequence[str]]
 
 
 def class_sheet(title: str, rows: pd.DataFrame, per_sheet: int = PER_SHEET) -> Image.Image:
@@ -44,7 +27,7 @@ def class_sheet(title: str, rows: pd.DataFrame, per_sheet: int = PER_SHEET) -> I
     cells = [Cell([_photograph(row)], RIGHT, _known(row), [[row["image_id"]]]) for _, row in drawn.iterrows()]
     told = f"{len(rows):,} images in {rows['group'].nunique():,} groups (patient or lesion); "
     told += f"shown: {len(cells)}, one a group, drawn by lot"
-    return _sheet(title, told, cells, IMAGES_ACROSS, "There is no image of this class.")
+    return draw_sheet(title, told, cells, IMAGES_ACROSS, "There is no image of this class.")
 
 
 def pairs_sheet(pairs: pd.DataFrame, images: pd.DataFrame, per_sheet: int = PER_SHEET) -> Image.Image:
@@ -56,7 +39,7 @@ def pairs_sheet(pairs: pd.DataFrame, images: pd.DataFrame, per_sheet: int = PER_
     title = "Pairs of images that belong together"
     if pairs.empty:
         told = "looked for: " + ", ".join(KINDS.values())
-        return _sheet(title, told, [], PAIRS_ACROSS, "No pair was found.")
+        return draw_sheet(title, told, [], PAIRS_ACROSS, "No pair was found.")
     described = images.set_index("image_id")
     cells = []
     for _, pair in doubtful_first(pairs).head(per_sheet).iterrows():
@@ -68,7 +51,7 @@ def pairs_sheet(pairs: pd.DataFrame, images: pd.DataFrame, per_sheet: int = PER_
     at_odds = (pairs["diagnosis_one"] != pairs["diagnosis_other"]).sum()
     told = f"{len(pairs)} in all ({kinds}), {len(cells)} shown: first those that join two groups no id holds together "
     told += f"({pairs['joins'].sum()}, orange), then the least similar; {at_odds} have two diagnoses"
-    return _sheet(title, told, cells, PAIRS_ACROSS, "")
+    return draw_sheet(title, told, cells, PAIRS_ACROSS, "")
 
 
 def doubtful_first(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -108,45 +91,3 @@ def _one_of(pair: pd.Series, side: str) -> list[str]:
     label = pair[f"diagnosis_{side}"]
     at_odds = pair["diagnosis_one"] != pair["diagnosis_other"]
     return [f"OTHER DIAGNOSIS: {label}" if at_odds else label, pair[f"lesion_{side}"] or "no lesion id", pair[side]]
-
-
-def _sheet(title: str, explanation: str, cells: list[Cell], columns: int, empty: str) -> Image.Image:
-    """Cells in rows under a title; without any, the sheet says `empty`."""
-    large, medium, small = (ImageFont.load_default(size) for size in (20, 13, 11))
-    width = max((len(cell.photographs) for cell in cells), default=1) * (WIDTH + BETWEEN) - BETWEEN
-    has_line = any(cell.line for cell in cells)
-    captions = 7 + LINE * has_line
-    lines = max((len(caption) for cell in cells for caption in cell.captions), default=0)
-    height = HEIGHT + captions + LINE * lines + GAP
-    columns = min(columns, max(len(cells), -(-720 // (width + GAP))))
-    header = 64
-    size = (columns * (width + GAP) + GAP, header + max(60, -(-len(cells) // columns) * height))
-    sheet = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(sheet)
-    room = sheet.width - 2 * GAP
-    draw.text((GAP, 12), _fitted(title, large, room), fill=INK, font=large)
-    draw.text((GAP, 40), _fitted(explanation, medium, room), fill="#555555", font=medium)
-    if not cells:
-        draw.text((GAP, header + 10), empty, fill=INK, font=ImageFont.load_default(15))
-    for number, cell in enumerate(cells):
-        left, top = GAP + number % columns * (width + GAP), header + number // columns * height
-        below = top + HEIGHT
-        draw.rectangle((left, below, left + width - 1, below + 3), fill=cell.colour)
-        draw.text((left, below + 7), _fitted(cell.line, medium, width), fill=INK, font=medium)
-        for photograph, caption in zip(cell.photographs, cell.captions, strict=True):
-            sheet.paste(photograph, (left, top))
-            for line, text in enumerate(caption):
-                place = (left, below + captions + LINE * line)
-                draw.text(place, _fitted(text, small, WIDTH), fill=FAINT, font=small)
-            left += WIDTH + BETWEEN
-    return sheet
-
-
-def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room: float) -> str:
-    """The text, its middle left out if it is wider than `room` pixels: ids differ at their ends."""
-    keep = len(text)
-    cut = text
-    while keep > 2 and font.getlength(cut) > room:
-        keep -= 1
-        cut = f"{text[: keep // 2]}…{text[-(keep - keep // 2) :]}"
-    return cut

@@ -4,13 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib import colormaps
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageOps
 
-WIDTH, HEIGHT = 232, 174
-CAPTION = 52
-GAP = 14
+from derm.contact_sheet import HEIGHT, RIGHT, WIDTH, WRONG, Cell, draw_sheet
+
 COLUMNS = 3
-RIGHT, WRONG, INK = "#0072B2", "#D55E00", "#222222"
 
 
 @dataclass(frozen=True)
@@ -39,31 +37,15 @@ def overlay(tile: Tile) -> Image.Image:
     return Image.fromarray(np.round(np.asarray(seen) * (1 - opacity) + colours * opacity).astype(np.uint8))
 
 
-def _paste_centred(sheet: Image.Image, picture: Image.Image, left: int, top: int) -> None:
-    sheet.paste(picture, (left + (WIDTH - picture.width) // 2, top + (HEIGHT - picture.height) // 2))
-
-
 def contact_sheet(title: str, explanation: str, tiles: list[Tile]) -> Image.Image:
     """All tiles under a title; a sheet without tiles says so."""
-    across = 2 * WIDTH + GAP
-    rows = max(1, -(-len(tiles) // COLUMNS))
-    columns = min(COLUMNS, max(2, len(tiles)))
-    header = 64
-    sheet = Image.new("RGB", (columns * across + GAP, header + rows * (HEIGHT + CAPTION) + GAP), "white")
-    draw = ImageDraw.Draw(sheet)
-    draw.text((GAP, 12), title, fill=INK, font=ImageFont.load_default(20))
-    draw.text((GAP, 40), explanation, fill="#555555", font=ImageFont.load_default(13))
-    if not tiles:
-        draw.text(
-            (GAP, header + 20), "There is no such image in the test part.", fill=INK, font=ImageFont.load_default(15)
+    cells = [
+        Cell(
+            [ImageOps.pad(picture, (WIDTH, HEIGHT), color="white") for picture in (tile.photograph, overlay(tile))],
+            RIGHT if tile.is_right else WRONG,
+            tile.caption,
+            [[tile.name], []],
         )
-    for number, tile in enumerate(tiles):
-        left = GAP + (number % COLUMNS) * across
-        top = header + (number // COLUMNS) * (HEIGHT + CAPTION)
-        _paste_centred(sheet, ImageOps.contain(tile.photograph, (WIDTH, HEIGHT)), left, top)
-        _paste_centred(sheet, overlay(tile), left + WIDTH, top)
-        colour = RIGHT if tile.is_right else WRONG
-        draw.rectangle((left, top + HEIGHT, left + 2 * WIDTH - 1, top + HEIGHT + 3), fill=colour)
-        draw.text((left, top + HEIGHT + 7), tile.caption, fill=INK, font=ImageFont.load_default(13))
-        draw.text((left, top + HEIGHT + 24), tile.name, fill="#777777", font=ImageFont.load_default(11))
-    return sheet
+        for tile in tiles
+    ]
+    return draw_sheet(title, explanation, cells, COLUMNS, "There is no such image in the test part.")

@@ -91,13 +91,13 @@ def read_columns(path: Path) -> pd.DataFrame | None:
     names = list(header) or names
     for pair in PAIRS:
         if set(pair) <= set(names):
-            return read_table(path, pair)[[*pair]].map(without_suffix)
+            return read_table(path, pair, keep=pair)[[*pair]].map(without_suffix)
     image = next((name for name in IDS if name in names), None)
     described = {origin for origins in FIELDS.values() for origin in origins}
     wanted = [name for name in names if name in {*ONE_HOT, *QUESTIONS, DIAGNOSIS, *COARSE, *described}]
     if image is None or not wanted:
         return None
-    table = read_table(path, (image,), header)
+    table = read_table(path, (image,), header, keep={image, *wanted})
     return table[[*wanted, LINE]].assign(image_id=table[image].map(without_suffix))
 
 

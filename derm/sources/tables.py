@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,13 @@ LINE = " line"
 csv.field_size_limit(1_000_000)
 
 
-def read_table(path: Path, required: tuple[str, ...], header: tuple[str, ...] = ()) -> pd.DataFrame:
+def read_table(
+    path: Path, required: tuple[str, ...], header: tuple[str, ...] = (), keep: Collection[str] | None = None
+) -> pd.DataFrame:
     """A CSV file as text, separated by commas, semicolons or tabs, with `LINE` = line in the file (the first is 1).
 
-    header: the columns' names, for a file that has no header line. Values are stripped; empty lines are passed over.
+    header: the columns' names, for a file that has no header line. keep: only these columns (None: all). Values are
+    stripped; empty lines are passed over.
     UserError if the file is missing, not UTF-8, empty, lacks a required column or has a row of another length.
     """
     try:
@@ -30,7 +33,8 @@ def read_table(path: Path, required: tuple[str, ...], header: tuple[str, ...] = 
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise UserError(f"{path} is not UTF-8 text (line {line}, byte {error.start}): save it as UTF-8 CSV") from None
     if not text.strip():
-        raise UserError(f"{path} is empty: expected a header with {', '.join(required)} and one row per image")
+        told = f" with {', '.join(required)}" if required else ""
+        raise UserError(f"{path} is empty: expected a header{told} and one row per image")
     first = text.split("\n", 1)[0]
     rows = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count))
     names = list(header) or [name.strip() for name in next(_cells(rows, path))]
@@ -43,16 +47,17 @@ def read_table(path: Path, required: tuple[str, ...], header: tuple[str, ...] = 
             f"{path}: no column {', '.join(missing)} in the first line ({', '.join(names[:12])}); "
             "expected a header line with these names"
         )
+    kept = [position for position, name in enumerate(names) if keep is None or name in keep]
     records = []
     for cells in _cells(rows, path):
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(names):
             raise UserError(f"{path}: line {rows.line_num} has {len(cells)} values, the header has {len(names)}")
-        records.append([cell.strip() for cell in cells] + [rows.line_num])
+        records.append([*(cells[position].strip() for position in kept), rows.line_num])
     if not records:
         raise UserError(f"{path} has a header and no rows")
-    return pd.DataFrame(records, columns=[*names, LINE])
+    return pd.DataFrame(records, columns=[*(names[position] for position in kept), LINE])
 
 
 def _cells(rows: Any, path: Path) -> Iterator[list[str]]:

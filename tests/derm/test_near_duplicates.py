@@ -11,7 +11,6 @@ from PIL import Image, ImageEnhance
 
 from derm.images import digest
 from derm.near_duplicates import RADIUS, candidate_pairs, detail, near_identical, perceptual_hash, similarity
-from tests.real_data import HAM10000, needs_ham10000
 
 
 def skin(seed: int, spot: float = 0.25, size: tuple[int, int] = (300, 225)) -> Image.Image:
@@ -125,24 +124,3 @@ def test_the_work_does_not_grow_with_the_square() -> None:
         return min(times)
 
     assert seconds(40_000) / seconds(5_000) < 24  # the square would be 64
-
-
-@pytest.mark.real
-@needs_ham10000
-def test_on_ham10000_no_two_lesions_are_merged_but_a_published_pair() -> None:
-    from derm.dataset import read_dataset
-    from derm.sources.reader import DataParams
-
-    params = DataParams(
-        source="ham10000", root=str(HAM10000), external=[], min_side=32, max_pixels=10**8, max_rejected=0.0
-    )
-    dataset = read_dataset(params, params)
-    assert len(dataset.images) == 10_015 and dataset.images["lesion_id"].nunique() == 7_470
-    assert dataset.images["group"].nunique() == 7_470 - 18
-    pairs = dataset.pairs
-    assert (pairs["kind"] == "published").sum() == 18
-    joining = {frozenset(pair) for pair in pairs.loc[pairs["joins"] == 1, ["one", "other"]].to_numpy().tolist()}
-    published = {
-        frozenset(pair) for pair in pairs.loc[pairs["kind"] == "published", ["one", "other"]].to_numpy().tolist()
-    }
-    assert joining == published

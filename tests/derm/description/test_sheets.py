@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw
 
-from derm.description import sheets
+from derm import contact_sheet
 from derm.description.sheets import class_sheet, doubtful_first, pairs_sheet
 from derm.errors import UserError
 from tests.derm.description.tables import image_table, pair_table
@@ -123,7 +123,7 @@ def test_no_text_is_wider_than_its_place(tmp_path: Path, written: list[str]) -> 
         [{"image_id": f"{'x' * 80}{end}", "diagnosis": name, "body_site": name} for end in "ab"], tmp_path
     )
     sheet = np.asarray(class_sheet(name, images))
-    assert (sheet[:, -sheets.GAP :] == 255).all()
+    assert (sheet[:, -contact_sheet.GAP :] == 255).all()
     assert [text[-1] for text in written if text.startswith("xx")] in (["a", "b"], ["b", "a"])
 
 

@@ -1,9 +1,5 @@
-"""Random image splits of the real HAM10000 leak as much as its own lesion ids say.
+"""Random image splits of the real HAM10000 leak as much as its own lesion ids say; no image is opened."""
 
-$DERM_HAM10000 names the folder that holds HAM10000_metadata.csv; no image is opened.
-"""
-
-import os
 import time
 from pathlib import Path
 
@@ -14,15 +10,17 @@ import pytest
 from derm.leakage.audit import Share
 from derm.leakage.audited import Given
 from derm.leakage.command import audit_files
+from tests.closure import ROOT
+from tests.real_data import HAM10000, needs_ham10000
 
-FOLDER = os.environ.get("DERM_HAM10000", "")
+FOLDER = Path(str(HAM10000))
 SEEDS = 20
 
 
 @pytest.mark.real
-@pytest.mark.skipif(not FOLDER, reason="DERM_HAM10000 is not set: name the folder that holds HAM10000_metadata.csv")
+@needs_ham10000
 def test_random_splits_of_ham10000(tmp_path: Path) -> None:
-    table = pd.read_csv(Path(FOLDER) / "HAM10000_metadata.csv", dtype=str)
+    table = pd.read_csv(FOLDER / "HAM10000_metadata.csv", dtype=str)
     assert len(table) == 10_015
     of_all, of_melanoma, seconds = [], [], []
     for seed in range(SEEDS):
@@ -32,7 +30,7 @@ def test_random_splits_of_ham10000(tmp_path: Path) -> None:
             path, index=False
         )
         started = time.perf_counter()
-        report = audit_files(Given(path, metadata=Path(FOLDER) / "HAM10000_metadata.csv")).report
+        report = audit_files(Given(path, metadata=FOLDER / "HAM10000_metadata.csv")).report
         seconds.append(time.perf_counter() - started)
         found = table[test]["lesion_id"].isin(table[~test]["lesion_id"])
         melanoma = found[table[test]["dx"] == "mel"]
@@ -42,6 +40,13 @@ def test_random_splits_of_ham10000(tmp_path: Path) -> None:
             int(melanoma.sum()), len(melanoma)
         )
         assert siblings.all.share == found.mean() and siblings.melanoma.share == melanoma.mean()
+        if seed == 0:  # the example in README
+            readme = (ROOT / "README.md").read_text()
+            assert (
+                f"LEAK: {siblings.all.n} of 2,003 test images ({siblings.all.share:.1%})".replace("%", " %") in readme
+            )
+            assert f"melanoma: {siblings.melanoma.n} of {siblings.melanoma.of} (" in readme
+            assert f"in two or more parts: {report.groups}" in readme
         of_all.append(siblings.all.share)
         of_melanoma.append(siblings.melanoma.share)
     assert 0.38 <= np.mean(of_all) <= 0.395
