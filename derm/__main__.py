@@ -90,6 +90,46 @@ def leakage(
         raise typer.Exit(1)
 
 
+@app.command()
+def download(
+    dataset: Annotated[str, typer.Argument(help="Known: ham10000.")],
+    out: Annotated[Path, typer.Option(help="Folder of the dataset.")] = Path("data/raw/ham10000"),
+    with_masks: Annotated[bool, typer.Option("--with-masks", help="The masks of the lesions too.")] = False,
+    official_test: Annotated[bool, typer.Option("--official-test", help="The ISIC 2018 test set too.")] = False,
+    accept_terms: Annotated[bool, typer.Option("--accept-terms", help="You have read and accept its terms.")] = False,
+    origin: Annotated[
+        Literal["dataverse", "kaggle"], typer.Option("--from", help="Kaggle has neither masks nor test set.")
+    ] = "dataverse",
+    server: Annotated[str | None, typer.Option(help="Address of the Dataverse; else Harvard's.")] = None,
+    keep_archives: Annotated[
+        bool, typer.Option("--keep-archives", help="Leave the archives in <out>.download when all is unpacked.")
+    ] = False,
+) -> None:
+    """Fetch a dataset, digests checked, into the layout that the pipeline reads.
+
+    Broken off or killed, the same command goes on where it was; what is there is not fetched again. It shows the
+    terms, and fetches nothing without --accept-terms.
+    """
+    if dataset != "ham10000":
+        raise UserError(
+            f"{dataset}: the only dataset known here is ham10000; ISIC archives are fetched by hand from "
+            "https://challenge.isic-archive.com/data and read with data.source=isic"
+        )
+    if origin == "kaggle":
+        from derm.download.kaggle import download as from_kaggle
+
+        given = {"--with-masks": with_masks, "--official-test": official_test, "--server": server is not None}
+        given |= {"--keep-archives": keep_archives}
+        if any(given.values()):
+            raise UserError(f"--from kaggle does not go with {', '.join(flag for flag in given if given[flag])}")
+        from_kaggle(out, accept_terms)
+        return
+    from derm.download.ham10000 import SERVER
+    from derm.download.ham10000 import download as from_dataverse
+
+    from_dataverse(out, with_masks, official_test, accept_terms, server or SERVER, keep_archives)
+
+
 def main() -> None:
     """Run the command line; a user's mistake ends in one line and exit code 1."""
     try:

@@ -4,12 +4,12 @@ import html
 import json
 import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from http import HTTPStatus
 from typing import Any
 
 import requests
 
-from derm.download.http import HEADERS, TIMEOUT, reason, refusal
+from derm.download.answers import HEADERS, TIMEOUT, reason, refusal
 from derm.errors import UserError
 
 # As Dataverse writes them (SHA-1 has stood with and without its dash), and as hashlib does.
@@ -66,7 +66,7 @@ def list_dataset(server: str, doi: str) -> Dataset:
     address = f"{server}/api/datasets/:persistentId/?persistentId={doi}"
     try:
         with requests.get(address, headers=HEADERS, timeout=TIMEOUT, stream=True) as response:
-            if response.status_code != requests.codes.ok:
+            if response.status_code != HTTPStatus.OK:
                 raise UserError(f"{server} does not list {doi}: {refusal(response)}")
             version = json.loads(response.content)["data"]["latestVersion"]
         files = [_data_file(server, entry) for entry in version["files"]]
@@ -88,7 +88,7 @@ def _data_file(server: str, entry: dict[str, Any]) -> DataFile:
     value = checksum["value"]
     size = stored.get("originalFileSize") if tabular else stored["filesize"]
     return DataFile(
-        names=tuple(str(PurePosixPath(name)) for name in names if name),
+        names=tuple(_plain(str(name)) for name in names if name),
         url=f"{server}/api/access/datafile/{int(stored['id'])}{'?format=original' if tabular else ''}",
         size=int(size) if size else None,
         digest=f"{algorithm}:{str(value).lower()}" if algorithm and value else None,

@@ -33,6 +33,8 @@ def disk_trouble(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno is None:  # not the disk's: the errors of requests are OSErrors too
+            raise
         if error.errno in FULL:
             raise UserError(
                 f"{folder}: the disk is full; what has arrived is kept: make room, and run the same command again"

@@ -2,6 +2,8 @@
 
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pooch
@@ -44,10 +46,10 @@ def download(
             with _only_one(archives):
                 _fetch_and_unpack(files, dataset, out, archives)
         else:
-            print(f"{out}: everything is there, nothing to fetch")
+            print(f"{out}: tables and folders are there, nothing to fetch")
         check_dataset(out, with_masks)
         if archives.is_dir() and not keep_archives:
-            shutil.rmtree(archives)
+            _clear(parts, archives)
 
 
 def archive_folder(out: Path) -> Path:
@@ -64,17 +66,18 @@ def _endings(part: Part) -> tuple[str, ...]:
     return TABLE_ENDINGS if part.table else ARCHIVE_ENDINGS
 
 
-def _only_one(archives: Path) -> FileLock:
-    """A lock on the folder of archives. UserError if another download holds it; a killed one does not."""
+@contextmanager
+def _only_one(archives: Path) -> Iterator[None]:
+    """The folder of archives, for this process alone. UserError if another download has it; a killed one has not."""
     archives.mkdir(parents=True, exist_ok=True)
     # Nothing of this is for git; the rule goes when the folder goes.
     (archives / ".gitignore").write_text("*\n")
-    lock = FileLock(archives / "lock")
     try:
-        lock.acquire(timeout=0)
+        lock = FileLock(archives / "lock").acquire(timeout=0)
     except Timeout:
         raise UserError(f"another download into {archives} is going on: wait for it, or end it") from None
-    return lock
+    with lock:
+        yield
 
 
 def _fetch_and_unpack(files: dict[Part, DataFile], dataset: Dataset, out: Path, archives: Path) -> None:
@@ -97,6 +100,16 @@ def _fetch_and_unpack(files: dict[Part, DataFile], dataset: Dataset, out: Path, 
         else:
             count = unpack(targets[part], part.place(out))
             print(f"{part.place(out)}: {count} files", flush=True)
+
+
+def _clear(parts: list[Part], archives: Path) -> None:
+    """Remove the archives of what is in its place, and the folder, unless it holds the beginning of another part."""
+    for part in parts:
+        for path in archives.glob(f"{part.stem}.*"):
+            path.unlink()
+    others = {part.stem for part in wanted_parts(with_masks=True, official_test=True)}
+    if not any(path.name.split(".")[0] in others for path in archives.iterdir()):
+        shutil.rmtree(archives)
 
 
 def _room(file: DataFile, target: Path, part: Part) -> float:

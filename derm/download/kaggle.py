@@ -2,10 +2,11 @@
 
 import os
 import shutil
+from http import HTTPStatus
 from pathlib import Path
 
+from derm.download.answers import reason
 from derm.download.disk import disk_trouble
-from derm.download.http import reason
 from derm.download.layout import Part, check_dataset, wanted_parts
 from derm.download.terms import require_accepted
 from derm.download.unpack import hidden, put_in_place
@@ -14,7 +15,7 @@ from derm.files import write_bytes
 from derm.sources.image_files import image_files
 
 HANDLE = "kmader/skin-cancer-mnist-ham10000"
-REFUSED = (401, 403)
+REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 UNKNOWN = ("UnauthenticatedError", "CredentialError")
 
 
@@ -32,7 +33,7 @@ def download(out: Path, accepted: bool) -> None:
             for part in missing:
                 _put(cached, part, out)
         else:
-            print(f"{out}: everything is there, nothing to fetch")
+            print(f"{out}: tables and folders are there, nothing to fetch")
         check_dataset(out, with_masks=False)
 
 
@@ -42,14 +43,13 @@ def _cached() -> Path:
         import kagglehub  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise UserError("--from kaggle needs the kagglehub package: pip install kagglehub") from None
+    cache = Path(os.environ.get("KAGGLEHUB_CACHE", "~/.cache/kagglehub"))
     try:
-        return Path(kagglehub.dataset_download(HANDLE))
-    except OSError as error:
-        # requests' errors are OSErrors too; only the disk's own have a number.
-        if error.errno is not None:
-            raise
-        raise _told(error) from None
-    except Exception as error:  # noqa: BLE001 another project's errors, which have no common base
+        with disk_trouble(cache):
+            return Path(kagglehub.dataset_download(HANDLE))
+    except UserError:
+        raise
+    except Exception as error:  # another project's errors, which have no common base
         raise _told(error) from None
 
 

@@ -68,6 +68,7 @@ def check_dataset(out: Path, with_masks: bool) -> None:
     for warning in warnings:
         print(warning, file=sys.stderr)
     parts = images["source_part"].value_counts()
-    test = f", {parts['test']} images of the official test set" if "test" in parts.index else ""
+    official = parts.get("test", 0)
+    test = f", {official} images of the official test set" if official else ""
     print(f"{out}: {parts['train']} images of HAM10000, {masks} masks{test}")
     print(f"next: make data ROOT={out}")

@@ -3,6 +3,7 @@
 import os
 import re
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import requests
 import urllib3
 from tqdm import tqdm
 
+from derm.download.answers import HEADERS, TIMEOUT, reason, refusal
 from derm.download.disk import as_size
-from derm.download.http import HEADERS, TIMEOUT, reason, refusal
 from derm.errors import UserError
 
 # Seconds before each new try. A try that brought PROGRESS bytes starts the count anew: a line that breaks every
@@ -21,7 +22,7 @@ PAUSES = (1.0, 3.0, 9.0, 27.0)
 PROGRESS = 1 << 20
 CHUNK = 1 << 16
 # Answers that another try may better: time-out, too many requests, and the server's own trouble (5xx).
-PASSING = (408, 429)
+PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 class BrokenError(Exception):
@@ -38,7 +39,8 @@ def fetch(url: str, target: Path, size: int | None, digest: str | None, by_hand:
     pooch.get_logger().setLevel("WARNING")
     download = ResumingDownloader(target, size, by_hand)
     try:
-        pooch.retrieve(url, digest, target.name, target.parent, downloader=download)
+        # pooch's type for downloaders has other parameters than the call that it makes.
+        pooch.retrieve(url, digest, target.name, target.parent, downloader=download)  # pyright: ignore[reportArgumentType]
     except ValueError as error:
         download.start_over()
         found = re.search(r"but got (\w+)", str(error))
@@ -60,7 +62,7 @@ class ResumingDownloader:
         self.size = size
         self.by_hand = by_hand
 
-    def __call__(self, url: str, output_file: str, pooch: Any) -> None:
+    def __call__(self, url: str, output_file: str, _pooch: Any) -> None:
         """Fetch until all is here, then give it to pooch under the name that it asks for."""
         failed = 0
         while True:
@@ -93,20 +95,21 @@ class ResumingDownloader:
         self.part.unlink(missing_ok=True)
         self.mark.unlink(missing_ok=True)
 
-    def _go_on(self, url: str) -> None:
-        """One request for what is missing. BrokenError if it is worth another try, UserError if it is not."""
-        have = self.have()
+    def _go_on(self, url: str, whole: bool = False) -> None:
+        """One request for what is missing, or for the whole file. BrokenError if another try may do better, UserError
+        if not. Nothing of the part is given up before the server offers something that can take its place."""
+        have = 0 if whole else self.have()
         if self.size and have == self.size:
             return
         headers = dict(HEADERS)
         if have:
             headers["Range"] = f"bytes={have}-"
-            if self.mark.exists():
-                headers["If-Range"] = self.mark.read_text()
+            if mark := self.mark.read_text() if self.mark.exists() else "":
+                headers["If-Range"] = mark
         try:
             with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
                 start, total = self._offered(response, have)
-                if start == have and total == have > 0:
+                if have and start == total == have:
                     return
                 if start in (0, have) and (self.size is None or total in (None, self.size)):
                     self._write(response, start, total)
@@ -115,42 +118,47 @@ class ResumingDownloader:
             raise BrokenError(reason(error)) from None
         if not have:
             raise UserError(f"{self.name}: {total} bytes are offered, {self.size} are listed: {self.by_hand}")
-        # The part belongs to something else, or the server cannot give a piece of a file: once more, from nothing.
-        self.start_over()
-        self._go_on(url)
+        # The part belongs to something else, or the server cannot give a piece of a file.
+        self._go_on(url, whole=True)
 
     def _offered(self, response: requests.Response, have: int) -> tuple[int, int | None]:
         """The byte that the answer starts at, and the size of the whole file (None: not said).
 
         A start of -1 is an answer that does not fit what was asked. BrokenError and UserError as in `_go_on`.
         """
-        status = response.status_code
-        ranges = re.match(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", ""))
-        if status == requests.codes.ok:
-            length = response.headers.get("Content-Length", "")
+        status, headers = response.status_code, response.headers
+        said = re.match(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", headers.get("Content-Range", ""))
+        total = int(said[2]) if said and said[2].isdigit() else None
+        if status == HTTPStatus.OK:
+            if headers.get("Content-Type", "").startswith("text/html"):  # a hotel's log-in page, a firewall's question
+                raise BrokenError("the answer is a web page")
+            length = headers.get("Content-Length", "")
             return 0, int(length) if length.isdigit() else None
-        if status == requests.codes.partial_content and ranges and ranges[1]:
-            return int(ranges[1]), int(ranges[2]) if ranges[2].isdigit() else None
-        if status == requests.codes.requested_range_not_satisfiable and have:
+        if status == HTTPStatus.PARTIAL_CONTENT:
+            return int(said[1]) if said and said[1] else -1, total
+        if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
             # Nothing lies behind the part: it may be whole.
-            total = int(ranges[2]) if ranges and ranges[2].isdigit() else None
-            return (have, total) if total == have and self.size in (None, have) else (-1, total)
-        if status in PASSING or status >= requests.codes.server_error:
+            return have if total == have and self.size in (None, have) else -1, total
+        if status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise BrokenError(refusal(response))
         raise UserError(f"{self.name} is refused, {refusal(response)}: {self.by_hand}")
 
     def _write(self, response: requests.Response, start: int, total: int | None) -> None:
         """Every piece goes to the file as it comes."""
-        if start == 0:
-            self.start_over()
-            tag = response.headers.get("ETag", "")
-            if tag.startswith('"') and tag.isprintable():  # a weak one (W/...) says nothing about bytes
-                self.mark.write_text(tag)
         bar = tqdm(total=total, initial=start, desc=self.name, unit="B", unit_scale=True, disable=None)
         with bar, self.part.open("ab" if start else "wb") as stream:
+            if not start:
+                self._remember(response.headers.get("ETag", ""))
             while piece := response.raw.read1(CHUNK, decode_content=False):
                 stream.write(piece)
                 stream.flush()
                 bar.update(len(piece))
         if total is not None and self.have() < total:
             raise BrokenError("the connection was closed early")
+
+    def _remember(self, tag: str) -> None:
+        """Keep the server's mark of what is being fetched, unless it is a weak one, which says nothing about bytes."""
+        if tag.startswith('"') and tag.isascii():
+            self.mark.write_text(tag)
+        else:
+            self.mark.unlink(missing_ok=True)

@@ -102,6 +102,6 @@ def check_results(results: Path, positive: str | None, target: str) -> None:
         assert pd.read_csv(results / f"data/predictions/{part}.csv")["flag"].isna().all() == (positive is None)
     for plot in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]:
         named = [plot] if isinstance(plot, str) else next(iter(plot.values()))["y"]
-        assert all((results / path).is_file() for path in named)
+        assert all((results / path).exists() for path in named)
     page = (results / "plots/report/index.html").read_text()
     assert page.count("data:image/png") == 16 and "SYNTHETIC" not in page

@@ -1,8 +1,10 @@
 """How the downloads speak HTTP, and what a failed answer means in a few words."""
 
 import json
+import re
 
 import requests
+import urllib3
 
 # Harvard's Dataverse refuses the name that `requests` gives itself (IQSS/dataverse.harvard.edu #479). `identity`: the
 # bytes as they are stored, so that a place in the answer is a place in the file.
@@ -14,8 +16,9 @@ LENGTH = 200
 
 def reason(error: Exception) -> str:
     """The innermost words of an error of requests or urllib3, which wrap it in several layers."""
-    text = (str(error).splitlines() or [""])[0].rsplit(": ", 1)[-1].strip("()'\" ,.")
-    return text[:LENGTH] or type(error).__name__
+    text = (str(error).splitlines() or [""])[0].rsplit(": ", 1)[-1]
+    # What follows a closing quotation mark is another layer's.
+    return re.split(r"['\"]\s*[,)]", text)[0].rstrip(".")[:LENGTH] or type(error).__name__
 
 
 def refusal(response: requests.Response) -> str:
@@ -23,7 +26,7 @@ def refusal(response: requests.Response) -> str:
     status = f"the answer is {response.status_code} {response.reason or ''}".rstrip()
     try:
         message = json.loads(response.raw.read(10_000, decode_content=True)).get("message", "")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, urllib3.exceptions.HTTPError):
         return status
     words = " ".join("".join(sign if sign.isprintable() else " " for sign in str(message)).split())
     return f"{status}: {words[:LENGTH]}" if words else status
