@@ -50,7 +50,7 @@ def make_task(images: pd.DataFrame, params: TaskParams) -> Task:
     classes = sorted(set(of.values()))
     if len(classes) < 2:
         raise UserError(f"all images are of one class ({', '.join(classes)}): a classifier needs two or more")
-    return Task(classes, of, _positive(classes, params))
+    return Task(classes, of, positive_class(classes, params))
 
 
 def _binary(counts: pd.Series, params: TaskParams) -> dict[str, str]:
@@ -73,7 +73,8 @@ def _binary(counts: pd.Series, params: TaskParams) -> dict[str, str]:
     return of
 
 
-def _positive(classes: list[str], params: TaskParams) -> str | None:
+def positive_class(classes: list[str], params: TaskParams) -> str | None:
+    """The class that `task.positive` means, one of these. UserError if it means none of them."""
     if params.positive is None or params.positive in classes:
         return params.positive
     if params.positive != AUTO:

@@ -12,6 +12,7 @@ import pandas as pd
 import yaml
 
 from derm.errors import UserError
+from derm.task import TaskParams, positive_class
 from experiments.commands import dvc, dvc_quietly
 from experiments.recipes import Changes, as_arguments
 from experiments.state import flatten
@@ -90,7 +91,7 @@ def pooled_report(folds: list[Fold]) -> pd.DataFrame:
     columns = [str(column) for column in pooled.columns]
     classes = [column.removeprefix("p_") for column in columns if column.startswith("p_")]
     params = folds[0].params
-    positive, drawing = params["task"]["positive"], params["evaluate"]
+    positive, drawing = positive_class(classes, TaskParams.model_validate(params["task"])), params["evaluate"]
     groups, targets = pooled["group"].to_numpy(), pooled["target"].to_numpy()
     weights = group_weights(groups, targets, drawing["resamples"], drawing["seed"])
     measure = partial(headline, pooled, classes, positive, bins=drawing["bins"])

@@ -51,7 +51,7 @@ def test_every_image_of_ham10000_is_read_and_the_published_pairs_are_merged(ham1
     assert images["lesion_id"].nunique() == 7_470 and images["group"].nunique() == 7_470 - 18
     lesions = images.set_index("image_id")["lesion_id"]
     published = pd.read_csv(Path(str(HAM10000)) / "near_duplicates_across_lesion_ids.csv")
-    expected = {frozenset(lesions[[pair.from_img, pair.to_img]]) for pair in published.itertuples()}
+    expected = {frozenset(lesions[pair]) for pair in published[["from_img", "to_img"]].astype(str).to_numpy().tolist()}
     together = images.groupby("group")["lesion_id"].agg(frozenset)
     assert len(expected) == 18 and {ids for ids in together if len(ids) > 1} == expected
 
@@ -116,7 +116,7 @@ def test_the_chain_runs_on_the_nine_classes(
     metrics = json.loads(Path("metrics/evaluate.json").read_text())
     assert metrics["test"]["melanoma"]["auc"] > 0.8
     predictions = pd.read_csv("data/predictions/test.csv")
-    names = [name for name in predictions if name.startswith("p_")]
+    names = [str(name) for name in predictions if str(name).startswith("p_")]
     assert len(names) == (9 if target == "diagnosis" else 2) and f"p_{positive}" in names
     np.testing.assert_allclose(predictions[names].sum(axis=1), 1, atol=1e-5)
 

@@ -14,7 +14,7 @@ from tests.experiments.conftest import Workspace
 
 PARAMS = """\
 split: {scheme: holdout, folds: 5, fold: 0}
-task: {positive: mel}
+task: {target: diagnosis, positive: auto, melanoma: [mel], malignant: [mel]}
 loss: {gamma: 0.0}
 evaluate: {resamples: 100, seed: 1, bins: 15}
 """
