@@ -12,7 +12,8 @@ import yaml
 from PIL import Image
 
 from derm.errors import UserError
-from stages import evaluate, featurize, prepare, split, train_head
+from derm.folder_digest import folder_digest
+from stages import evaluate, featurize, prepare, prepare_external, split, train_head
 from tests.closure import ROOT
 from tests.dataset import Folder, make_folder
 
@@ -281,6 +282,68 @@ def test_wrong_encoders(folder: Folder, values: dict, told: str) -> None:
     prepare.main()
     set_params(encoder=values)
     assert told in failure(featurize.main)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"source": "ham1000"}, "data.source is 'ham1000', expected 'ham10000', 'isic', 'folders' or 'table'"),
+        ({"source": "folders"}, "no image"),
+        ({"source": "isic"}, "GroundTruth"),
+        ({"source": "table"}, "data.table is empty"),
+        ({"label_map": {"naevus": "nv"}}, "names 'naevus', which no image has; there are: akiec (12)"),
+        ({"label_map": {"nv": 3}}, "data.label_map.nv is 3"),
+        (
+            {"external": [{"name": "Two Words", "source": "folders", "root": "x", "digest": ""}]},
+            "a short name of",
+        ),
+        ({"external": [{"name": "a", "source": "folders", "root": "x"}]}, "data.external.0.digest is missing"),
+        (
+            {"external": [{"name": "a", "source": "folders", "root": "x", "digest": ""}] * 2},
+            "a different name",
+        ),
+    ],
+)
+def test_wrong_data_params(folder: Folder, values: dict, told: str) -> None:
+    set_params(data=values)
+    if values.get("source") == "folders":
+        (folder.root / "HAM10000_images_part_1").rename(folder.root.parent / "moved")
+    assert told in failure(prepare.main)
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "told"),
+    [
+        ("split", {"scheme": "random"}, "split.scheme is 'random', expected 'holdout', 'kfold' or 'official'"),
+        ("split", {"scheme": "official"}, "the source names no test images"),
+        ("split", {"keep": "gone.csv"}, "split.keep: no file 'gone.csv'"),
+        ("split", {"keep_sha256": "abc"}, "64 hex digits"),
+        ("task", {"target": "cancer"}, "task.target is 'cancer'"),
+        ("task", {"target": "melanoma", "melanoma": ["melanoma"]}, "none of akiec, bcc"),
+    ],
+)
+def test_wrong_split_and_task_params(folder: Folder, section: str, values: dict, told: str) -> None:
+    prepare.main()
+    set_params(**{section: values})
+    assert told in failure(split.main)
+
+
+def test_an_external_set_that_is_missing_changed_or_unusable(folder: Folder) -> None:
+    prepare.main()
+    away = make_folder(folder.root.parent / "away", lesions_per_class=2)
+    given = {"name": "away", "source": "ham10000", "root": str(away.root), "digest": folder_digest(away.root)}
+    set_params(data={"external": [given | {"root": "data/nowhere"}]})
+    assert "data.external[0].root: no folder 'data/nowhere'" in failure(prepare_external.main)
+    set_params(data={"external": [given | {"digest": "0" * 64}]})
+    assert given["digest"] in failure(prepare_external.main)
+    set_params(data={"external": [given], "max_rejected": 0.0})
+    away.image(0).unlink()
+    set_params(data={"external": [given | {"digest": folder_digest(away.root)}]})
+    assert "data.external[0].max_rejected allows 0.0%: 1 x image file not found" in failure(prepare_external.main)
+    set_params(data={"external": [given | {"digest": folder_digest(away.root), "max_rejected": 0.1}]})
+    prepare_external.main()
+    # Every image of the small folders is drawn alike: all of them are in the home set too.
+    assert pd.read_csv("data/external/away/images.csv").empty
 
 
 def test_a_stage_without_the_files_before_it_says_which(folder: Folder) -> None:
