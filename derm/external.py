@@ -17,26 +17,30 @@ def read_sets(path: Path = SETS) -> list[str]:
     return list(read_csv(path)["name"])
 
 
-def overlap(images: pd.DataFrame, home: pd.DataFrame) -> pd.DataFrame:
+def overlap(images: pd.DataFrame, linked: pd.DataFrame, home: pd.DataFrame, home_linked: pd.DataFrame) -> pd.DataFrame:
     """Which images of an external set are also in the home set, or belong to a group of one that is.
 
-    images, home: image tables. An image is shared if it has the image id, the bytes, the lesion id or the patient id of
-    an image at home, or is near-identical to one. Returns `OVERLAP`, one row for each image that has to go, the surest
-    reason first; rows of its group that share nothing themselves have the reason `group`.
+    images, home: image tables. linked, home_linked: what their groups hang together by (`Dataset.linked`), so that an
+    image also goes out for a sibling that could not be used, or that only a list of duplicates names.
+    An image is shared if it has the image id, the bytes, the lesion id or the patient id of an image at home, or is
+    near-identical to one. Returns `OVERLAP`, one row for each image that has to go, the surest reason first; rows of
+    its group that share nothing themselves have the reason `group`.
     """
     rows: list[dict] = []
+    groups: set[str] = set()
     diagnosis = home.set_index("image_id")["diagnosis"]
-    for reason, key in (
-        ("image id", "image_id"),
-        ("bytes", "sha256"),
-        ("lesion id", "lesion_id"),
-        ("patient id", "patient_id"),
-    ):
-        known = home[home[key] != ""].drop_duplicates(key)
+    for reason, key in (("image id", "image_id"), ("lesion id", "lesion_id"), ("patient id", "patient_id")):
+        known = home_linked[home_linked[key] != ""].drop_duplicates(key)
         first = dict(zip(known[key], known["image_id"], strict=True))
-        for image_id, value in zip(images["image_id"], images[key], strict=True):
+        for image_id, group, value in zip(linked["image_id"], linked["group"], linked[key], strict=True):
             if value in first:
                 rows.append({"image_id": image_id, "reason": reason, "home_image_id": first[value]})
+                groups.add(group)
+    known = home.drop_duplicates("sha256")
+    same = dict(zip(known["sha256"], known["image_id"], strict=True))
+    for image_id, value in zip(images["image_id"], images["sha256"], strict=True):
+        if value in same:
+            rows.append({"image_id": image_id, "reason": "bytes", "home_image_id": same[value]})
     both = pd.concat([home, images], ignore_index=True)
     side = pd.Series([0] * len(home) + [1] * len(images))
     for pair in near_identical(both, between=side).to_dict("records"):
@@ -52,7 +56,7 @@ def overlap(images: pd.DataFrame, home: pd.DataFrame) -> pd.DataFrame:
         )
     found = pd.DataFrame(rows, columns=["image_id", "reason", "home_image_id", "distance", "similarity"])
     found = found.drop_duplicates("image_id").set_index("image_id")
-    groups = images.loc[images["image_id"].isin(found.index), "group"]
+    groups |= set(images.loc[images["image_id"].isin(found.index), "group"])
     going = images[images["group"].isin(groups)][["image_id", "group", "diagnosis"]]
     table = going.join(found, on="image_id")
     table["reason"] = table["reason"].fillna("group")

@@ -7,23 +7,29 @@ import pandas as pd
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+# What holds two rows together if both have the same value of it.
+KEYS = ("image_id", "patient_id", "lesion_id", "sha256")
+
 
 def group_images(images: pd.DataFrame, duplicates: Iterable[tuple[str, str]]) -> pd.Series:
     """The group of each image: connected by patient, by lesion, by equal bytes, or by a pair known to show one lesion.
 
     images: `image_id`, `patient_id`, `lesion_id` and, once files were read, `sha256`, as text, empty where unknown
-    (what is empty connects nothing).
-    Returns the smallest image id of each group, aligned with `images`. Pairs that name an absent image are passed over.
+    (what is empty connects nothing). An id may stand in several rows: they are one image.
+    duplicates: pairs of image ids. An id that no row has still connects: a pair with x and another with x are a chain.
+    Returns the smallest image id of each group, aligned with `images`.
     """
-    position = {image_id: index for index, image_id in enumerate(images["image_id"])}
-    edges = [(position[one], position[two]) for one, two in duplicates if one in position and two in position]
-    for key in images.columns.intersection(["patient_id", "lesion_id", "sha256"]):
-        first: dict[str, int] = {}
-        for index, value in enumerate(images[key]):
-            if value:
-                edges.append((first.setdefault(value, index), index))
-    one, two = np.array(edges, dtype=np.int64).reshape(-1, 2).T
-    graph = coo_matrix((np.ones(len(one)), (one, two)), shape=(len(images), len(images)))
-    _, component = connected_components(graph, directed=False)
+    nodes: dict[tuple[str, str], int] = {}
+
+    def node(key: str, value: str) -> int:
+        return nodes.setdefault((key, value), len(nodes))
+
     ids = images["image_id"].to_numpy()
-    return pd.Series(ids, index=images.index).groupby(component).transform("min").rename("group")
+    own = [node("image_id", image_id) for image_id in ids]
+    edges = [(node("image_id", one), node("image_id", two)) for one, two in duplicates]
+    for key in [name for name in KEYS[1:] if name in images]:
+        edges += [(mine, node(key, value)) for mine, value in zip(own, images[key], strict=True) if value]
+    one, two = np.array(edges, dtype=np.int64).reshape(-1, 2).T
+    graph = coo_matrix((np.ones(len(one)), (one, two)), shape=(len(nodes), len(nodes)))
+    _, component = connected_components(graph, directed=False)
+    return pd.Series(ids, index=images.index).groupby(component[own]).transform("min").rename("group")

@@ -10,6 +10,8 @@ from derm.files import read_csv
 SYNTHETIC = "synthetic"
 
 IMAGES_FILE = Path("data/prepared/images.csv")
+# What groups hang together by, rows included that gave no image (derm.dataset.Dataset.linked).
+LINKED_FILE = Path("data/prepared/linked.csv")
 # What a dataset says of an image; the rest of the columns comes from the files themselves.
 DESCRIBED = [
     "image_id",

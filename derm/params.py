@@ -70,8 +70,13 @@ def load(section: str, model: type[SectionType], path: Path = PARAMS_FILE) -> Se
     content = read_all(path)
     if section not in content:
         raise UserError(f"{path}: section `{section}` is missing")
+    return checked(content[section], section, model, path)
+
+
+def checked(content: Any, section: str, model: type[SectionType], path: Path = PARAMS_FILE) -> SectionType:
+    """What stands in a section, or shall be written there, as its typed model. UserError as in `load`."""
     try:
-        return model.model_validate(content[section])
+        return model.model_validate(content)
     except ValidationError as error:
         raise UserError(f"{path}: " + "; ".join(_told(section, item) for item in error.errors())) from None
 

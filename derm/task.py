@@ -1,5 +1,6 @@
 """What is predicted: the classes in their order, which diagnosis belongs to which, and the one that flags are about."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,8 @@ from derm.params import Section
 
 # Names that say nothing of whether a lesion is a melanoma, or malignant.
 UNDECIDED = ("unk", "unknown", "other", "others", "indeterminate")
+# What a name must not hold that is not in the lists: it would be the other class in silence.
+TELLING = {"melanoma": re.compile("melanom"), "malignant": re.compile("melanom|carcinom|malign|metasta|lymphom|sarcom")}
 AUTO = "auto"
 
 
@@ -55,22 +58,29 @@ def make_task(images: pd.DataFrame, params: TaskParams) -> Task:
 
 def _binary(counts: pd.Series, params: TaskParams) -> dict[str, str]:
     """Each diagnosis as one of two classes: melanoma or other, malignant or benign."""
-    chosen, rest = (params.melanoma, "other") if params.target == "melanoma" else (params.malignant, "benign")
+    listed, rest = (params.melanoma, "other") if params.target == "melanoma" else (params.malignant, "benign")
+    chosen = _names(listed)
     # Whoever names a diagnosis in the list has decided it; `malignant` says nothing of melanoma.
-    undecided = {*UNDECIDED, *(["malignant"] if params.target == "melanoma" else [])} - set(chosen)
+    undecided = {*UNDECIDED, *(["malignant"] if params.target == "melanoma" else [])} - chosen
     for name, count in counts.items():
-        if name in undecided:
+        telling = TELLING[params.target]
+        if name in undecided or (name not in chosen and telling.search(str(name))):
             raise UserError(
-                f"task.target is {params.target}, and {count} images are {name!r}, which may be either: leave them out "
+                f"task.target is {params.target}, and {count} images are {name!r}, which may be that: leave them out "
                 f"(data.label_map: {{{name}: null}}), rename them, or name them in task.{params.target}"
             )
     of = {str(name): params.target if name in chosen else rest for name in counts.index}
     if params.target not in of.values():
         raise UserError(
             f"task.target is {params.target}, and none of {', '.join(of)} is in task.{params.target} "
-            f"({', '.join(chosen)}): name there which of them count"
+            f"({', '.join(sorted(chosen))}): name there which of them count"
         )
     return of
+
+
+def _names(listed: list[str]) -> set[str]:
+    """As diagnoses are written in the image table: lower case, single spaces."""
+    return {" ".join(name.split()).lower() for name in listed}
 
 
 def positive_class(classes: list[str], params: TaskParams) -> str | None:
@@ -84,7 +94,7 @@ def positive_class(classes: list[str], params: TaskParams) -> str | None:
         )
     if params.target != "diagnosis":
         return params.target
-    found = [name for name in classes if name in params.melanoma]
+    found = [name for name in classes if name in _names(params.melanoma)]
     if len(found) != 1:
         raise UserError(
             f"task.positive is {AUTO}, and {'several' if found else 'none'} of the classes ({', '.join(classes)}) "

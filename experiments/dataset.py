@@ -10,8 +10,10 @@ import yaml
 from derm.errors import UserError
 from derm.files import file_digest, read_csv
 from derm.folder_digest import folder_digest
-from derm.params import PARAMS_FILE, read_all
+from derm.params import PARAMS_FILE, checked, read_all
 from derm.sources.detect import LAYOUTS, detect_source
+from derm.sources.reader import DataParams
+from derm.sources.table import check_names
 from experiments.commands import dvc
 from experiments.params_file import change_params, flow_list
 
@@ -25,12 +27,13 @@ def set_data(given: str, source: str | None = None, table: str = "", columns: st
     A folder inside the repository that no stage makes is put under DVC (`dvc add`), so that queued runs, which
     work in a copy, find it. One elsewhere has to be given as an absolute path, for the same reason.
     source: None looks at the folder. table, columns: of the layout `table`, columns as "path=file diagnosis=label".
-    UserError if the folder is missing or unknown, or a relative path leaves the repository.
+    UserError if the folder is missing or unknown, a relative path leaves the repository, or the params would be bad.
     """
-    if "root" not in (read_all().get("data") or {}):
-        raise UserError(f"{PARAMS_FILE}: data.root is missing")
+    data = _section("data")
     root, is_made = _root(given)
-    chosen = {"source": _layout(Path(root), source, is_made), "root": root, "table": table, "columns": _pairs(columns)}
+    layout = _layout(Path(root), source, is_made)
+    chosen = {"source": layout, "root": root, "table": "", "columns": {}} | _named(layout, table, columns)
+    checked(data | chosen, "data", DataParams)
     if not is_made and not Path(root).is_absolute():
         _add(Path(root))
     change_params(lambda params: params["data"].update(chosen))
@@ -40,32 +43,44 @@ def set_data(given: str, source: str | None = None, table: str = "", columns: st
 def set_external(
     name: str, given: str, source: str | None = None, table: str = "", columns: str = ""
 ) -> dict[str, Any]:
-    """Add an external set to data.external, or set it anew, with the digest of its files; returns its entry."""
+    """Add an external set to data.external, or set it anew, with the digest of its files; returns its entry.
+
+    Of a set that is there already, what else was set for it, such as a label_map, stays.
+    UserError as in `set_data`, or if the name is no folder's name.
+    """
+    data = _section("data")
     root, _ = _root(given)
-    entry: dict[str, Any] = {"name": name, "source": _layout(Path(root), source, False), "root": root}
-    if table:
-        entry |= {"table": table, "columns": _pairs(columns)}
+    layout = _layout(Path(root), source, False)
+    entry = {"name": name, "source": layout, "root": root, **_named(layout, table, columns), "digest": ""}
+
+    sets = _external(data)
+    position = _position(sets, name)
+    if position is None:
+        position = len(sets)
+        sets.append(entry)
+    else:
+        stays = {key: value for key, value in sets[position].items() if key not in ("table", "columns")}
+        sets[position] = stays | entry
+    checked(data | {"external": sets}, "data", DataParams)
+
     if not Path(root).is_absolute():
         _add(Path(root))
-    entry["digest"] = folder_digest(Path(root))
-
-    sets = _external()
-    earlier = next((one for one in sets if one["name"] == name), None)
-    if earlier is None:
-        sets.append(entry)
-    else:  # what else was set for it, such as a label_map, stays
-        earlier.update(entry)
+    entry["digest"] = sets[position]["digest"] = folder_digest(Path(root))
     change_params(lambda params: params["data"].update(external=flow_list(sets)))
     return entry
 
 
 def remove_external(name: str) -> None:
     """Take an external set out of data.external. UserError if there is none of this name."""
-    sets = _external()
-    names = [one["name"] for one in sets]
-    if name not in names:
-        raise UserError(f"data.external has no set {name!r}; it has: {', '.join(names) or 'none'}")
-    del sets[names.index(name)]
+    data = _section("data")
+    sets = _external(data)
+    position = _position(sets, name)
+    if position is not None:
+        del sets[position]
+    others = checked(data | {"external": sets}, "data", DataParams).external
+    if position is None:
+        names = ", ".join(one.name for one in others)
+        raise UserError(f"data.external has no set {name!r}; it has: {names or 'none'}")
     change_params(lambda params: params["data"].update(external=flow_list(sets)))
 
 
@@ -74,7 +89,7 @@ def keep_split() -> int:
 
     UserError if the split is not by `holdout`, or there is none.
     """
-    scheme = (read_all().get("split") or {}).get("scheme")
+    scheme = _section("split").get("scheme")
     if scheme != "holdout":
         raise UserError(f"split.scheme is {scheme}: only a split by holdout can be kept")
     images = len(read_csv(SPLIT))
@@ -84,9 +99,25 @@ def keep_split() -> int:
     return images
 
 
-def _external() -> list[dict[str, Any]]:
-    """data.external as it stands in params.yaml."""
-    return [dict(one) for one in (read_all().get("data") or {}).get("external") or []]
+def _section(name: str) -> dict[str, Any]:
+    """A section as it stands in params.yaml, unchecked but for being one."""
+    content = read_all().get(name)
+    if not isinstance(content, dict):
+        raise UserError(f"{PARAMS_FILE}: {name} is {content!r}, expected a section of keys and values")
+    return content
+
+
+def _external(data: dict[str, Any]) -> list[Any]:
+    """data.external as a list of its own; what is in it is unchecked."""
+    sets = data.get("external") or []
+    if not isinstance(sets, list):
+        raise UserError(f"{PARAMS_FILE}: data.external is {sets!r}, expected a list: [] for none")
+    return list(sets)
+
+
+def _position(sets: list[Any], name: str) -> int | None:
+    """Where the set of this name stands."""
+    return next((place for place, one in enumerate(sets) if isinstance(one, dict) and one.get("name") == name), None)
 
 
 def _root(given: str) -> tuple[str, bool]:
@@ -115,6 +146,17 @@ def _layout(root: Path, source: str | None, is_made: bool) -> str:
     if source not in LAYOUTS:
         raise UserError(f"--source is {source!r}, expected one of {', '.join(LAYOUTS)}")
     return source
+
+
+def _named(layout: str, table: str, columns: str) -> dict[str, Any]:
+    """What the layout `table` needs beside its folder; nothing for another. UserError if it does not fit the layout."""
+    if layout != "table":
+        if table or columns:
+            raise UserError(f"--table and --columns go with --source table, and the source is {layout}: leave them out")
+        return {}
+    named = {"table": table, "columns": _pairs(columns)}
+    check_names(**named)
+    return named
 
 
 def _pairs(text: str) -> dict[str, str]:

@@ -23,6 +23,7 @@ def main() -> None:
     refuse_bad(dataset, params.max_rejected, "data", str(PREPARED / "rejected.csv"))
     write_csv(PREPARED / "images.csv", images)
     write_csv(PREPARED / "pairs.csv", pairs)
+    write_csv(PREPARED / "linked.csv", dataset.linked)
     warnings = write_report(images, dataset.rejected, pairs, PLOTS)
     for warning in warnings:
         print(f"WARNING: {warning}", file=sys.stderr)

@@ -7,9 +7,9 @@ import pandas as pd
 from derm.dataset import read_dataset, refuse_bad
 from derm.errors import UserError
 from derm.external import EXTERNAL, SETS, overlap
-from derm.files import write_csv, write_json
+from derm.files import read_csv, write_csv, write_json
 from derm.folder_digest import folder_digest
-from derm.image_table import read_images
+from derm.image_table import LINKED_FILE, read_images
 from derm.params import load
 from derm.sources.reader import DataParams, dataset_root
 from stages.runner import run
@@ -17,7 +17,7 @@ from stages.runner import run
 
 def main() -> None:
     params, home = load("data", DataParams), read_images()
-    at_home = set(home["diagnosis"])
+    at_home, home_linked = set(home["diagnosis"]), read_csv(LINKED_FILE)
     metrics: dict[str, dict] = {}
     for number, external in enumerate(params.external):
         key, folder = f"data.external[{number}]", EXTERNAL / external.name
@@ -32,7 +32,7 @@ def main() -> None:
         write_csv(folder / "rejected.csv", dataset.rejected)
         allowed = params.max_rejected if external.max_rejected is None else external.max_rejected
         refuse_bad(dataset, allowed, key, str(folder / "rejected.csv"))
-        shared = overlap(dataset.images, home)
+        shared = overlap(dataset.images, dataset.linked, home, home_linked)
         kept = dataset.images[~dataset.images["group"].isin(set(shared["group"]))]
         write_csv(folder / "overlap.csv", shared)
         write_csv(folder / "images.csv", kept)

@@ -74,15 +74,22 @@ class Report:
         return self.groups > 0
 
 
-def audit(rows: pd.DataFrame, train: str, duplicates: pd.DataFrame | None, near: pd.DataFrame | None) -> Report:
+def audit(
+    rows: pd.DataFrame,
+    train: str,
+    duplicates: pd.DataFrame | None,
+    near: pd.DataFrame | None,
+    others: pd.DataFrame | None = None,
+) -> Report:
     """Look for what stands in two parts.
 
     rows: `Listed.rows`, with `sha256` where files were read. train: the training part, or empty for folds.
-    duplicates: pairs `one, other` of images; near: `pictures.lookalikes`; None: not looked at.
+    duplicates: pairs `one, other` of images; near: `pictures.lookalikes`; None: not looked at. others:
+    `Listed.others`. Images that are in `others` or `duplicates` and not in `rows` connect, and are counted nowhere.
     """
     links = shared(rows, duplicates, near)
     none = pd.DataFrame(columns=["one", "other"], dtype=str)
-    groups = group_rows(rows, none if duplicates is None else duplicates, none if near is None else near)
+    groups = group_rows(rows, others, none if duplicates is None else duplicates, none if near is None else near)
     sides = rows.assign(group=groups)[rows["part"] != ""]
     leaks = sides.groupby("group")["part"].transform("nunique") > 1
     images = sides.drop_duplicates(["image", "part"])

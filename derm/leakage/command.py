@@ -24,7 +24,7 @@ def audit_files(given: Given) -> Audited:
     rows, notes = listed.rows, list(listed.notes)
     duplicates, near = None, None
     if given.duplicates:
-        duplicates, note = read_duplicates(given.duplicates, set(rows["image"]), given.by_path)
+        duplicates, note = read_duplicates(given.duplicates, set(rows["image"]), given.by_path, listed.others["image"])
         notes.append(note)
     problems = pd.DataFrame(columns=["image", "reason"])
     if given.images:
@@ -33,7 +33,7 @@ def audit_files(given: Given) -> Audited:
 
         rows, problems = read_pictures(rows, given.images, given.by_path)
         near = lookalikes(rows)
-    report = audit(rows, train, duplicates, near)
+    report = audit(rows, train, duplicates, near, listed.others)
     return Audited(given, listed.columns, report, notes + _unknown(listed, report, given), problems)
 
 

@@ -14,16 +14,24 @@ KEYS = {
 }
 IDS = ["patient_id", "lesion_id", "group_id"]
 DUPLICATES, NEAR = "duplicates_list", "near_identical"
-# Tied to another part, but only through other images: those of its own part, or some that stand on no side.
+# Tied to another part, but only through other images: those of its own part, or some that stand on no side or are not
+# in the split at all.
 CHAIN = "through_others"
 
 
-def group_rows(rows: pd.DataFrame, duplicates: pd.DataFrame, near: pd.DataFrame) -> pd.Series:
-    """The group of each row, by any chain of links: the smallest name among the group's images. Aligned with `rows`.
+def group_rows(
+    rows: pd.DataFrame, others: pd.DataFrame | None, duplicates: pd.DataFrame, near: pd.DataFrame
+) -> pd.Series:
+    """The group of each row, by any chain of links: the smallest name among the group's rows. Aligned with `rows`.
 
-    rows: `Listed.rows`, with `sha256` where files were read. duplicates: `one, other` as in `image`. near: `one,
-    other` as in `sha256`. Rows on no side connect as well: what they tie together shows one lesion.
+    rows: `Listed.rows`, with `sha256` where files were read. others: `Listed.others`. duplicates: `one, other` as in
+    `image`. near: `one, other` as in `sha256`. Rows on no side, others, and images that only `duplicates` names connect
+    as well: what they tie together shows one lesion.
     """
+    names = rows["image"]
+    listed = pd.DataFrame({"image": pd.concat([duplicates["one"], duplicates["other"]]).unique()})
+    keys = rows.columns.intersection(list(KEYS.values()))
+    rows = pd.concat([rows[keys], others, listed], ignore_index=True).fillna("")
     numbers = pd.Series(rows.index.astype(str), index=rows.index)
     edges = []
     for column, pairs in (("image", duplicates), ("group_id", None), ("sha256", near)):
@@ -35,10 +43,11 @@ def group_rows(rows: pd.DataFrame, duplicates: pd.DataFrame, near: pd.DataFrame)
         if column != "sha256":
             edges += list(zip(values.map(first), numbers[values.index], strict=True))
         if pairs is not None:
-            edges += list(zip(pairs["one"].map(first), pairs["other"].map(first), strict=True))
+            ends = pd.DataFrame({end: pairs[end].map(first) for end in ("one", "other")}).dropna()
+            edges += list(zip(ends["one"], ends["other"], strict=True))
     nodes = rows.drop(columns="image").assign(image_id=numbers)
-    component = group_images(nodes, edges)
-    return rows["image"].groupby(component).transform("min").rename("group")
+    component = group_images(nodes, edges).to_numpy()[: len(names)]
+    return names.groupby(component).transform("min").rename("group")
 
 
 def across_parts(rows: pd.DataFrame, column: str, pairs: pd.DataFrame) -> pd.DataFrame:

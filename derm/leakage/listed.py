@@ -8,6 +8,7 @@ import pandas as pd
 
 from derm.errors import UserError
 from derm.leakage.columns import FOLDS, ROLES, Column, choose, names_of, option, plain, refuse_unknown
+from derm.leakage.links import IDS
 from derm.leakage.metadata import DESCRIBED, described
 from derm.leakage.names import image_keys, open_table, several_folders
 from derm.sources.listing import known
@@ -26,12 +27,14 @@ class Listed:
 
     rows: one row per row of the split: `line`, `given` (the image as the table names it), `image` (`names.image_key`),
         `part` (empty: on no side), `label`, `lesion_id`, `patient_id`, `group_id`; text, empty where unknown.
+    others: images that only metadata names: `image`, and the ids as in `rows`. They are on no side, and may connect.
     columns: role -> the column it came from, or two, the second for images of which the first says nothing.
     by_folds: the split column holds folds (0, 1, ...), each of them a test part against all others.
     notes: what a reader should know of how the tables fitted.
     """
 
     rows: pd.DataFrame
+    others: pd.DataFrame
     columns: dict[str, tuple[Column, ...]]
     by_folds: bool
     notes: list[str]
@@ -55,10 +58,11 @@ def read_listed(split: Path, metadata: Path | None, asked: Mapping[str, str], by
     by_folds = plain(part) in FOLDS and bool(rows["part"].str.lower().str.fullmatch(FOLD).all())
     if not by_folds:
         _refuse_several_splits(rows, own, part, split)
-    theirs, said, notes = {}, pd.DataFrame(index=rows.index), several_folders(rows) if not by_path else []
+    theirs, by_image, notes = {}, pd.DataFrame(dtype=str), several_folders(rows) if not by_path else []
     if more is not None:
-        theirs, said, absent = described(more, str(metadata), rows["image"], image, asked, by_path)
+        theirs, by_image, absent = described(more, str(metadata), rows["image"], image, asked, by_path)
         notes += absent
+    said = by_image.reindex(rows["image"]).fillna("").set_index(rows.index)
     used: dict[str, tuple[Column, ...]] = {role: (columns[role],) for role in NEEDED}
     for role in DESCRIBED:
         here, there = columns.get(role), theirs.get(role)
@@ -69,7 +73,9 @@ def read_listed(split: Path, metadata: Path | None, asked: Mapping[str, str], by
         rows[role if role == "label" else f"{role}_id"] = values.where(values != "", said[role]) if there else values
         if here or there:
             used[role] = tuple(column for column in (here, there) if column)
-    return Listed(rows, used, by_folds, notes)
+    others = by_image[~by_image.index.isin(rows["image"])].rename(columns=lambda role: f"{role}_id")
+    others = others.rename_axis("image").reset_index().reindex(columns=["image", *IDS], fill_value="")
+    return Listed(rows, others, used, by_folds, notes)
 
 
 def _refuse_unknown(

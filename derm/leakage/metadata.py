@@ -1,4 +1,4 @@
-"""What a second table says of the images of a split."""
+"""What a second table says of images: those of a split, and others that may tie them together."""
 
 from collections.abc import Mapping
 
@@ -17,10 +17,11 @@ DESCRIBED = ("label", "lesion", "patient", "group")
 def described(
     table: pd.DataFrame, path: str, images: pd.Series, image_column: str, asked: Mapping[str, str], by_path: bool
 ) -> tuple[dict[str, Column], pd.DataFrame, list[str]]:
-    """The columns that were found, what they say of each of `images` (one column a role, empty: unknown), and notes.
+    """The columns that were found, what they say of each image (one column a role, empty: unknown), and notes.
 
-    path: the table's file, for messages. image_column: what the split calls its images; taken where this table has
-    that column too. UserError if the table says nothing of use, contradicts itself or has none of the images.
+    What is said is indexed by image, also for images that are not in `images`, those of the split. path: the table's
+    file, for messages. image_column: what the split calls its images; taken where this table has that column too.
+    UserError if the table says nothing of use, contradicts itself or has none of the images.
     """
     ours = {"image": image_column} if image_column in table else {}
     asked = {role: name for role, name in asked.items() if role in DESCRIBED} | ours
@@ -33,19 +34,20 @@ def described(
             f"{path}: no lesion, patient, group or label column among {names_of(table)}: name one, such as "
             f"{option('lesion')} NAME"
         )
-    keys = image_keys(table[columns["image"].name], by_path)
+    keys = image_keys(table[columns["image"].name], by_path, images)
     there = images.isin(set(keys))
     if not there.any():
         raise UserError(
             f"{path} has none of the images of the split: its first is {keys.iloc[0]!r}, the split's {images.iloc[0]!r}"
         )
     said = pd.DataFrame({role: known(table[columns[role].name]) for role in roles}).assign(key=keys, line=table[LINE])
+    said = said[keys != ""]
     _refuse_contradictions(said, {role: columns[role].name for role in roles}, path)
     # Rows of one image agree where they say something; the greatest of equal and empty texts is what they say.
     by_image = said.groupby("key")[roles].max()
     absent = images[~there]
     notes = [f"images that are not in {path}: {absent.nunique():,}, such as {absent.iloc[0]}"] if len(absent) else []
-    return columns, by_image.reindex(images).fillna("").set_index(images.index), notes
+    return columns, by_image, notes
 
 
 def _refuse_contradictions(said: pd.DataFrame, names: Mapping[str, str], path: str) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from derm.errors import UserError
 from derm.measures import weighted
 
 # The name that a positive class goes by in metric names; a class that is not here goes by its own.
@@ -20,6 +21,7 @@ def headline(
 
     predictions: `target, predicted, decision` as class indices, `flag` as 1 or 0, `p_<class>` for every class.
     weights: [resamples, n], or None for the plain value (one resample). Keys are dotted, as in DESIGN.md section 4.
+    UserError if the positive class is called as another number is.
     """
     targets = predictions["target"].to_numpy()
     probabilities = predictions[[f"p_{name}" for name in classes]].to_numpy()
@@ -44,6 +46,12 @@ def headline(
     if positive is None:
         return numbers
     index, name = classes.index(positive), POSITIVE_NAMES.get(positive, positive)
+    taken = {key.split(".")[0] for key in numbers} | {"flag"}
+    if name.split(".")[0] in taken:
+        raise UserError(
+            f"task.positive is {positive!r}, and its numbers would be mixed up with {name.split('.')[0]!r}: "
+            "rename this class by data.label_map"
+        )
     scores, is_positive = probabilities[:, index], targets == index
     flagged = weighted.confusion(is_positive.astype(int), predictions["flag"].to_numpy().astype(int), 2, weights)
     return numbers | {

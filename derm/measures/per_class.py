@@ -14,6 +14,7 @@ def per_class(
 ) -> dict[str, np.ndarray]:
     """`<class>.<measure>` -> float [resamples], by the most probable class; AUC by the class's probability.
 
+    NaN where a number cannot be computed, such as the F1 of a class that is neither true nor predicted.
     predictions: `target, predicted` as class indices, `p_<class>`; weights: [resamples, n], or None for the value.
     """
     targets = predictions["target"].to_numpy()
@@ -33,7 +34,7 @@ def per_class(
 
 
 def class_table(predictions: pd.DataFrame, classes: list[str], weights: np.ndarray, what: str) -> pd.DataFrame:
-    """`diagnosis, images, groups`, then each measure with `_low` and `_high`, one row for each class.
+    """`diagnosis, images, groups`, then each measure with `_low` and `_high`, one row for each class; NaN stays NaN.
 
     predictions: as in `per_class`, with `group`; weights: the bootstrap's, float [resamples, n].
     """

@@ -51,20 +51,20 @@ def specificities(counts: np.ndarray) -> np.ndarray:
 
 
 def f1_scores(counts: np.ndarray) -> np.ndarray:
-    """F1 by class [resamples, classes]; 0 where a class is neither true nor predicted."""
+    """F1 by class [resamples, classes]; NaN where a class is neither true nor predicted."""
     hits = np.diagonal(counts, axis1=1, axis2=2)
-    return np.nan_to_num(_ratio(2 * hits, counts.sum(axis=1) + counts.sum(axis=2)))
+    return _ratio(2 * hits, counts.sum(axis=1) + counts.sum(axis=2))
 
 
 def macro_f1(counts: np.ndarray) -> np.ndarray:
-    """Mean F1 over classes."""
-    return f1_scores(counts).mean(axis=1)
+    """Mean F1 over the classes that are true or predicted."""
+    return np.nanmean(f1_scores(counts), axis=1)
 
 
 def weighted_f1(counts: np.ndarray) -> np.ndarray:
     """Mean F1, each class by its share of the true labels."""
     support = counts.sum(axis=2)
-    return _ratio((f1_scores(counts) * support).sum(axis=1), support.sum(axis=1))
+    return _ratio(np.nansum(f1_scores(counts) * support, axis=1), support.sum(axis=1))
 
 
 def area_under_roc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from derm.errors import UserError
+from derm.folder_digest import files_below
 from derm.sources.folders import PARTS
-from derm.sources.ham10000 import ENDINGS, METADATA
+from derm.sources.ham10000 import ENDINGS, IMAGES, METADATA
 from derm.sources.image_files import image_files
 
 LAYOUTS = ("ham10000", "isic", "folders", "table")
@@ -14,13 +15,18 @@ def detect_source(root: Path) -> str:
     """One of `LAYOUTS`. UserError, with what each of them looks like, if the folder is none or could be several."""
     if any((root / f"{METADATA}{ending}").is_file() for ending in ENDINGS):
         return "ham10000"
-    tables = [path for path in sorted(root.rglob("*.csv")) if path.is_file()]
+    tables = [path for path in files_below(root) if path.suffix.lower() == ".csv"]
     if any("groundtruth" in path.name.lower() or path.name == "train-metadata.csv" for path in tables):
         return "isic"
     in_folders = [file.split("/") for file in image_files(root)]
     classes = {
         parts[1] if parts[0].lower() in PARTS and len(parts) > 2 else parts[0] for parts in in_folders if len(parts) > 1
     }
+    if of_ham10000 := sorted(name for name in classes if name.lower().startswith(IMAGES.lower())):
+        raise UserError(
+            f"{root} holds {of_ham10000[0]}, and its metadata file {METADATA}.csv is missing: put it into {root}, or "
+            "say --source with one of " + ", ".join(LAYOUTS)
+        )
     if not tables and len(classes) > 1:
         return "folders"
     if tables:

@@ -70,8 +70,8 @@ def _table(root: Path, stem: str) -> tuple[pd.DataFrame | None, str]:
     if not found:
         return None, ""
     tables = [_normalised(read_table(path, ()), path) for path in found]
-    columns = ["image_id", "dx", *(name for name in ("lesion_id",) if name in tables[0])]
     for other, path in zip(tables[1:], found[1:], strict=True):
+        columns = ["image_id", "dx", *(name for name in ("lesion_id",) if name in tables[0] and name in other)]
         one, two = (set(map(tuple, table.reindex(columns=columns).to_numpy())) for table in (tables[0], other))
         if one != two:
             differing = min(one ^ two)
@@ -139,7 +139,5 @@ def _duplicates(path: Path) -> list[tuple[str, str]]:
     """Pairs that show one lesion under two lesion ids (Abhishek et al. 2024, Corrected-Skin-Image-Datasets)."""
     if not path.is_file():
         return []
-    if len(path.read_text(encoding="utf-8-sig").split()) < 2:
-        return []
-    table = read_table(path, required=("from_img", "to_img"))
-    return list(zip(table["from_img"], table["to_img"], strict=True))
+    table = read_table(path, required=("from_img", "to_img"), empty=True)
+    return list(zip(table["from_img"].map(without_suffix), table["to_img"].map(without_suffix), strict=True))

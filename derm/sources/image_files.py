@@ -4,13 +4,17 @@ import os
 from collections import defaultdict
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from derm.errors import UserError
 from derm.images import SUFFIXES
 
 
 def image_files(folder: Path) -> list[str]:
-    """Image files at any depth, as paths relative to `folder`, sorted; hidden files and folders are passed over."""
+    """Image files at any depth, as paths relative to `folder`, sorted; hidden files and folders are passed over.
+
+    UserError if a folder cannot be read, or if a name is no text.
+    """
     found, visited = [], set()
-    for here, folders, files in os.walk(folder, followlinks=True):
+    for here, folders, files in os.walk(folder, onerror=refuse_unreadable, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         real = os.path.realpath(here)
         if real in visited:  # a link back up would never end
@@ -20,7 +24,17 @@ def image_files(folder: Path) -> list[str]:
         for name in files:
             if not name.startswith(".") and name.lower().endswith(SUFFIXES):
                 found.append((Path(here) / name).relative_to(folder).as_posix())
+    for file in found:
+        if not file.isprintable():
+            raise UserError(
+                f"{folder}: the name of {file.encode(errors='backslashreplace').decode()!r} is no text: rename it"
+            )
     return sorted(found)
+
+
+def refuse_unreadable(error: OSError) -> None:
+    """A folder that cannot be looked into must not vanish in silence: UserError."""
+    raise UserError(f"{error.filename} cannot be read ({error.strerror}): check its access rights") from None
 
 
 def without_suffix(name: str) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from derm.errors import UserError
 from derm.images import SUFFIXES
-from derm.sources.image_files import without_suffix
+from derm.sources.image_files import refuse_unreadable, without_suffix
 from derm.sources.isic_columns import BENIGN, FIELDS, MALIGNANT, PAIRS, agree, labels, part_of, read_columns
 from derm.sources.listing import COLUMNS, NAMED, Listing, known
 from derm.sources.tables import LINE
@@ -84,7 +84,7 @@ def read(root: Path) -> Listing:
 def _files(root: Path) -> list[str]:
     """All files at any depth, relative to the root and sorted, in one walk; what is hidden is passed over."""
     found, visited = [], set()
-    for here, folders, names in os.walk(root, followlinks=True):
+    for here, folders, names in os.walk(root, onerror=refuse_unreadable, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         real = os.path.realpath(here)
         if real in visited:  # a link back up would never end
@@ -209,7 +209,8 @@ def _agreed(column: str, said: pd.DataFrame, same: Callable[[str, str], bool]) -
     at_odds: dict[str, str] = {}
     for image, mine, theirs in zip(later["image_id"], _told(column, before), _told(column, later), strict=True):
         at_odds.setdefault(image, f"{column} is {mine}, {theirs}")
-    return dict(zip(first["image_id"], first[column], strict=True)), at_odds
+    values = first[column].map(_plain) if column.endswith("_id") else first[column]
+    return dict(zip(first["image_id"], values, strict=True)), at_odds
 
 
 def _told(column: str, said: pd.DataFrame) -> list[str]:
@@ -219,7 +220,13 @@ def _told(column: str, said: pd.DataFrame) -> list[str]:
 
 def _same(one: str, other: str) -> bool:
     """Whether two values differ in nothing but the case of letters or the way a whole number is written."""
-    return one.lower().removesuffix(".0") == other.lower().removesuffix(".0")
+    return _plain(one).lower() == _plain(other).lower()
+
+
+def _plain(value: str) -> str:
+    """A whole number as it is written elsewhere: lesion `12.0` is lesion 12."""
+    whole = value.removesuffix(".0")
+    return whole if whole.isdecimal() else value
 
 
 def _duplicates(tables: dict[str, pd.DataFrame], ids: pd.Series) -> list[tuple[str, str]]:

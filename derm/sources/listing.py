@@ -24,7 +24,8 @@ class Listing:
 
     images: one row per listed image, `COLUMNS` as text, empty where nothing is known. `where` says where the row stands
         (file and line, or the file itself); paths are usable from the current folder; `path` is empty where no file
-        was found; `problem` (a column that a reader may add) says why a row cannot be used.
+        was found; `problem` (a column that a reader may add) says why a row cannot be used, and `leaves` (bool) that
+        the user's label_map takes it out.
     duplicates: pairs of image ids that show one lesion although their lesion ids differ.
     diagnoses: the names that the layout knows; None if any name is as good as another.
     warnings: loud lines for the user.
@@ -50,8 +51,8 @@ def check_rows(images: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows that can be used, and the others as `where, image_id, path, reason`; nothing is dropped in silence.
 
     Refused: what the reader found wrong, an id that is empty or could leave the folder, a missing diagnosis, an id
-    that stands twice (the later rows if the diagnosis is the same, all of them if it is not), a row
-    without an image file.
+    that stands twice (all of its rows but one if the diagnosis is the same, all of them if it is not), a row without an
+    image file. Of rows that agree, one that the source tests on stays, else one of its val part, else the first.
     """
     reasons = images["problem"].copy() if "problem" in images else pd.Series("", index=images.index)
 
@@ -69,8 +70,9 @@ def check_rows(images: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         if len(labels) > 1:
             refuse(here, f"image_id stands at {places} with different diagnoses: {', '.join(labels)}")
         else:
-            here[same.index[0]] = False
-            refuse(here, f"image_id stands at {places}: the first is kept")
+            kept = int(same["source_part"].map({"test": 0, "val": 1}).fillna(2).to_numpy().argmin())
+            here[same.index[kept]] = False
+            refuse(here, f"image_id stands at {places}: {same['where'].iloc[kept]} is kept")
     refuse(images["path"] == "", "image file not found")
     rejected = images.assign(reason=reasons)[reasons != ""]
     return images[reasons == ""].drop(columns="problem", errors="ignore"), rejected[REJECTED].copy()

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from derm.errors import UserError
 from derm.params import Section
 from derm.sources.listing import Listing, as_label
+from derm.sources.tables import read_table
 
 
 class DatasetParams(Section):
@@ -91,7 +92,17 @@ def read_source(params: DatasetParams, key: str = "data") -> Listing:
         from derm.sources.table import read
 
         listing = read(root, params.table, params.columns)
+    listing = replace(listing, duplicates=[*listing.duplicates, *_known_duplicates(listing.images["image_id"])])
     return _with_warning(_relabelled(_checked(listing), params.label_map, key))
+
+
+def _known_duplicates(ids: pd.Series) -> list[tuple[str, str]]:
+    """The 18 pairs of HAM10000's images that show one lesion under two lesion ids, for any dataset with one of them:
+    ISIC's image ids are the same everywhere (Abhishek et al. 2025, Scientific Data 12:196)."""
+    table = read_table(Path(__file__).with_name("known_duplicates.csv"), ("from_img", "to_img"))
+    there = set(ids)
+    pairs = zip(table["from_img"], table["to_img"], strict=True)
+    return [(one, other) for one, other in pairs if one in there or other in there]
 
 
 def _with_warning(listing: Listing) -> Listing:
@@ -126,7 +137,10 @@ def _relabelled(listing: Listing, label_map: dict[str, str | None], key: str) ->
     """Diagnoses renamed; a diagnosis that is mapped to null takes its images out of the listing, with a warning."""
     if not label_map:
         return listing
-    new = dict(zip(as_label(pd.Series(list(label_map), dtype=str)), label_map.values(), strict=True))
+    names = list(as_label(pd.Series(list(label_map), dtype=str)))
+    if len(set(names)) < len(names):
+        raise UserError(f"{key}.label_map names {max(names, key=names.count)!r} twice (capitals do not count)")
+    new = dict(zip(names, label_map.values(), strict=True))
     there = listing.images["diagnosis"]
     absent = sorted(set(new) - set(there))
     if absent:
@@ -137,7 +151,8 @@ def _relabelled(listing: Listing, label_map: dict[str, str | None], key: str) ->
         raise UserError(f"{key}.label_map gives an empty name: null leaves a class out")
     leaving = [name for name, target in new.items() if target is None]
     stays = ~there.isin(leaving)
-    images = listing.images[stays].assign(diagnosis=there[stays].map(lambda name: renamed.get(name, name)))
+    # They are looked at all the same: what contradicts them, or hangs together through them, must come out.
+    images = listing.images.assign(diagnosis=there.map(lambda name: renamed.get(name, name)), leaves=~stays)
     told = (
         [f"note: {int((~stays).sum())} images of {', '.join(leaving)} are left out by {key}.label_map"]
         if leaving

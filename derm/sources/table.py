@@ -35,7 +35,7 @@ def read(root: Path, table: str, columns: Mapping[str, str]) -> Listing:
     path without its ending. Both are looked for inside the root only.
     UserError if the table is missing or lacks a column that is named, or if a needed name is not given.
     """
-    _check_names(table, columns)
+    check_names(table, columns)
     if Path(table).is_absolute() or ".." in Path(table).parts:
         raise UserError(f"data.table {table!r} must stand inside data.root ({root}): give its path from there")
     rows = read_table(root / table, required=tuple(columns.values()))
@@ -47,7 +47,7 @@ def read(root: Path, table: str, columns: Mapping[str, str]) -> Listing:
     for name, origin in columns.items():
         if name not in ("path", "mask", "image_id"):
             images[name] = known(rows[origin])
-    images["diagnosis"] = as_label(rows[columns["diagnosis"]])
+    images["diagnosis"] = as_label(known(rows[columns["diagnosis"]]))
     images["path"] = [f"{root.as_posix()}/{file}" if file else "" for file, _ in found]
     images["image_id"] = (
         rows[columns["image_id"]].map(without_suffix)
@@ -76,7 +76,8 @@ def read(root: Path, table: str, columns: Mapping[str, str]) -> Listing:
     return Listing(images, warnings=warnings)
 
 
-def _check_names(table: str, columns: Mapping[str, str]) -> None:
+def check_names(table: str, columns: Mapping[str, str]) -> None:
+    """UserError if no table is named, or its columns are not called by `NAMES` with those that are needed."""
     if not table:
         raise UserError("data.table is empty: name the CSV file inside data.root that lists the images")
     unknown = [name for name in columns if name not in NAMES]

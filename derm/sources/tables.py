@@ -17,12 +17,16 @@ csv.field_size_limit(1_000_000)
 
 
 def read_table(
-    path: Path, required: tuple[str, ...], header: tuple[str, ...] = (), keep: Collection[str] | None = None
+    path: Path,
+    required: tuple[str, ...],
+    header: tuple[str, ...] = (),
+    keep: Collection[str] | None = None,
+    empty: bool = False,
 ) -> pd.DataFrame:
     """A CSV file as text, separated by commas, semicolons or tabs, with `LINE` = line in the file (the first is 1).
 
     header: the columns' names, for a file that has no header line. keep: only these columns (None: all). Values are
-    stripped; empty lines are passed over.
+    stripped; empty lines are passed over. empty: a table without rows is as good as any.
     UserError if the file is missing, not UTF-8, empty, lacks a required column or has a row of another length.
     """
     try:
@@ -32,11 +36,13 @@ def read_table(
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise UserError(f"{path} is not UTF-8 text (line {line}, byte {error.start}): save it as UTF-8 CSV") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{str(path)!r} cannot be read as a CSV file: {error}") from None
     if not text.strip():
         told = f" with {', '.join(required)}" if required else ""
         raise UserError(f"{path} is empty: expected a header{told} and one row per image")
     first = text.split("\n", 1)[0]
-    rows = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count))
+    rows = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count), strict=True)
     names = list(header) or [name.strip() for name in next(_cells(rows, path))]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -55,7 +61,7 @@ def read_table(
         if len(cells) != len(names):
             raise UserError(f"{path}: line {rows.line_num} has {len(cells)} values, the header has {len(names)}")
         records.append([*(cells[position].strip() for position in kept), rows.line_num])
-    if not records:
+    if not records and not empty:
         raise UserError(f"{path} has a header and no rows")
     return pd.DataFrame(records, columns=[*(names[position] for position in kept), LINE])
 

@@ -87,14 +87,14 @@ def _cut(groups: np.ndarray, labels: pd.Series, share: float, seed: int) -> tupl
     members = here.value_counts()
     if math.ceil(len(groups) * share - 1e-9) < len(members):
         raise UserError(
-            f"{len(groups)} lesions, {share:.0%} of them in a part, are not one for each of {len(members)} classes: "
-            "make the split's smaller parts larger"
+            f"{len(groups)} lesions, {share:.0%} of them in a part, are not one for each of "
+            f"{len(members)} classes and sizes: make the split's smaller parts larger"
         )
     try:
         kept, cut = train_test_split(groups, test_size=share, stratify=here, random_state=seed)
     except ValueError:
         raise UserError(
-            f"class {members.index[-1]} has {members.iloc[-1]} lesion(s) left for two parts: add images of it, "
-            "make the split's smaller parts larger, or leave the class out (data.label_map)"
+            f"class {str(members.index[-1]).split(' / ')[0]} has {members.iloc[-1]} lesion(s) left for two parts: "
+            "add images of it, make the split's smaller parts larger, or leave the class out (data.label_map)"
         ) from None
     return np.sort(kept), np.sort(cut)

@@ -49,6 +49,7 @@ def split_images(images: pd.DataFrame, task: Task, params: SplitParams) -> Split
         }
     )
     audit(table, images, task.classes, PARTS if params.rare == "refuse" else ("train",))
+    _refuse_unmeasured_positive(table, task)
     return Split(table, moved)
 
 
@@ -74,4 +75,16 @@ def audit(split: pd.DataFrame, images: pd.DataFrame, classes: list[str], needed:
             f"class {name} has no image in part {needed[part]}: it has "
             f"{split.loc[split['target'] == target, 'group'].nunique()} lesions; make that part larger, leave the "
             f"class out (data.label_map: {{{name}: null}}), or merge it with another"
+        )
+
+
+def _refuse_unmeasured_positive(split: pd.DataFrame, task: Task) -> None:
+    """The class that is flagged must be in every part, whatever the rare ones may do: its threshold needs it."""
+    if task.positive is None:
+        return
+    parts = set(split.loc[split["target"] == task.classes.index(task.positive), "part"])
+    if lacking := [part for part in PARTS if part not in parts]:
+        raise UserError(
+            f"task.positive is {task.positive}, which has no image in part {lacking[0]}: it cannot be flagged and "
+            "measured; set task.positive to null or another class, or add images of it"
         )

@@ -34,6 +34,8 @@ def strata(images: pd.DataFrame, task: Task, parts: Sequence[str], rare: str) ->
     if rare == "refuse":
         refuse_few(classes, parts)
     enough = classes.map(classes.value_counts()) >= len(parts)
+    if not enough.any():
+        refuse_few(classes, parts)
     labels = _merged(labels[enough], classes[enough], len(parts))
     doublings = np.ceil(np.log2(images["group"].value_counts().loc[labels.index])).astype(int).astype(str)
     return _merged(labels + " / " + doublings, labels, ENOUGH)

@@ -105,3 +105,59 @@ def test_no_usable_row_is_refused_with_the_reasons(tmp_path: Path) -> None:
     assert isinstance(dataset.images, pd.DataFrame) and dataset.images.empty
     with pytest.raises(UserError, match=r"no row can be used .1 x not an image in a known format"):
         refuse_bad(dataset, 0.01, "data", "rejected.csv")
+
+
+LINKS = {
+    "source": "table",
+    "table": "table.csv",
+    "columns": {"image_id": "id", "path": "file", "diagnosis": "label", "lesion_id": "lesion", "patient_id": "patient"},
+}
+
+
+def groups(root: Path, *rows: str, **changes: Any) -> dict[str, str]:
+    """Rows `id,file,label,lesion,patient` as a dataset: the group of each image that is left."""
+    (root / "table.csv").write_text("\n".join(["id,file,label,lesion,patient", *rows]) + "\n")
+    images = read(root, **(LINKS | changes)).images
+    return dict(zip(images["image_id"], images["group"], strict=True))
+
+
+def test_links_hold_through_images_that_cannot_be_used(tmp_path: Path) -> None:
+    for number, name in enumerate("abcdefgh"):
+        picture(tmp_path / f"{name}.png", number)
+    (tmp_path / "bad.png").write_bytes(b"broken")
+    # Through a broken file: lesion on one side, patient on the other.
+    assert groups(tmp_path, "a,a.png,nv,L1,", "x,bad.png,nv,L1,P1", "b,b.png,nv,,P1") == {"a": "a", "b": "a"}
+    # Through a row that repeats an image under another lesion.
+    rows = ["m,a.png,nv,L1,", "x,b.png,nv,L1,", "x,b.png,nv,L2,", "n,c.png,nv,L2,"]
+    assert groups(tmp_path, *rows) == {"m": "m", "n": "m", "x": "m"}
+    # Through a class that the user leaves out.
+    rows = ["a,a.png,nv,L1,", "x,b.png,df,L1,P1", "c,c.png,mel,,P1", "d,d.png,mel,,"]
+    assert groups(tmp_path, *rows, label_map={"df": None}) == {"a": "a", "c": "a", "d": "d"}
+    # Through one file under two diagnoses, both set aside.
+    (tmp_path / "copy.png").write_bytes((tmp_path / "e.png").read_bytes())
+    rows = ["a,a.png,nv,L1,", "x,e.png,nv,L1,", "y,copy.png,mel,L2,", "b,b.png,mel,L2,"]
+    assert groups(tmp_path, *rows) == {"a": "a", "b": "a"}
+
+
+def test_a_class_that_is_left_out_still_contradicts(tmp_path: Path) -> None:
+    for place in ("melanoma/a.png", "seborrheic keratosis/a.png", "melanoma/b.png"):
+        picture(tmp_path / place, len(place))
+    dataset = read(tmp_path, label_map={"seborrheic keratosis": None})
+    assert list(dataset.images["image_id"]) == ["b"]
+    assert list(dataset.rejected["where"]) == ["melanoma/a.png"] and (dataset.listed, dataset.lost) == (2, 1)
+    assert "different diagnoses: melanoma, seborrheic keratosis" in dataset.rejected["reason"].iloc[0]
+
+
+def test_known_pairs_of_ham10000_hold_together_wherever_their_ids_stand(tmp_path: Path) -> None:
+    picture(tmp_path / "nevus/ISIC_0024629.png", 1)
+    picture(tmp_path / "nevus/ISIC_0029625.png", 2)
+    picture(tmp_path / "nevus/ISIC_0000001.png", 3)
+    dataset = read(tmp_path)
+    assert list(dataset.images["group"]) == ["ISIC_0000001", "ISIC_0024629", "ISIC_0024629"]
+    assert list(dataset.pairs["kind"]) == ["published"]
+
+
+def test_an_image_in_two_of_the_sources_parts_counts_as_tested(tmp_path: Path) -> None:
+    picture(tmp_path / "Train/nevus/a.png", 1)
+    picture(tmp_path / "test/nevus/a.png", 1)
+    assert list(read(tmp_path).images["source_part"]) == ["test"]

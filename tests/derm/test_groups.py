@@ -13,6 +13,8 @@ def table(*rows: tuple[str, str, str]) -> pd.DataFrame:
 def flooded(images: pd.DataFrame, pairs: list[tuple[str, str]]) -> dict[str, str]:
     """The oracle: walk from image to image over every link, one image at a time."""
     rows = images.to_dict("records")
+    absent = {name for pair in pairs for name in pair} - {row["image_id"] for row in rows}
+    rows += [{"image_id": name, "patient_id": "", "lesion_id": ""} for name in sorted(absent)]
     links = {
         one["image_id"]: {
             two["image_id"]
@@ -32,8 +34,8 @@ def flooded(images: pd.DataFrame, pairs: list[tuple[str, str]]) -> dict[str, str
             new = links[todo.pop()] - seen
             seen |= new
             todo += new
-        groups[start] = min(seen)
-    return groups
+        groups[start] = min(seen - absent, default=start)
+    return {name: group for name, group in groups.items() if name not in absent}
 
 
 def test_a_chain_through_all_three_kinds_of_link() -> None:
@@ -50,9 +52,15 @@ def test_a_patient_and_a_lesion_of_the_same_name_are_not_the_same() -> None:
     assert list(group_images(table(("a", "7", ""), ("b", "", "7")), [])) == ["a", "b"]
 
 
-def test_pairs_that_name_absent_images_are_passed_over() -> None:
-    images = table(("a", "", ""), ("b", "", ""))
-    assert list(group_images(images, [("a", "gone"), ("gone", "b"), ("gone", "away")])) == ["a", "b"]
+def test_pairs_that_name_absent_images_still_connect() -> None:
+    images = table(("a", "", ""), ("b", "", ""), ("c", "", ""))
+    assert list(group_images(images, [("a", "gone"), ("away", "gone"), ("away", "b")])) == ["a", "a", "c"]
+    assert list(group_images(images, [("a", "gone"), ("elsewhere", "b")])) == ["a", "b", "c"]
+
+
+def test_an_id_that_stands_in_several_rows_is_one_image() -> None:
+    images = table(("a", "", "l1"), ("x", "", "l1"), ("x", "", "l2"), ("b", "", "l2"))
+    assert list(group_images(images, [])) == ["a", "a", "a", "a"]
 
 
 def test_random_tables_in_any_order_against_flooding() -> None:

@@ -16,7 +16,18 @@ from derm.splits.balance import class_balance
 from derm.splits.params import SplitParams
 from derm.splits.split import split_images
 from derm.task import Task, TaskParams, make_task
-from stages import calibrate, evaluate, featurize, prepare, prepare_external, split, train_head
+from stages import (
+    calibrate,
+    evaluate,
+    explain,
+    featurize,
+    package,
+    prepare,
+    prepare_external,
+    report,
+    split,
+    train_head,
+)
 from tests.closure import ROOT
 from tests.real_data import HAM10000, NINE_CLASSES, needs_ham10000, needs_nine_classes
 
@@ -111,8 +122,10 @@ def test_the_chain_runs_on_the_nine_classes(
     params["split"]["rare"] = "train"
     params["evaluate"]["resamples"] = 100
     Path("params.yaml").write_text(yaml.safe_dump(params))
-    for stage in (prepare, prepare_external, split, featurize, train_head, calibrate, evaluate):
+    chain = (prepare, prepare_external, split, featurize, train_head, calibrate, evaluate, explain, package, report)
+    for stage in chain:
         stage.main()
+    assert "melanoma" in Path("plots/report/index.html").read_text()
     metrics = json.loads(Path("metrics/evaluate.json").read_text())
     assert metrics["test"]["melanoma"]["auc"] > 0.8
     predictions = pd.read_csv("data/predictions/test.csv")
@@ -127,11 +140,12 @@ def test_as_an_external_set_its_overlap_is_found_by_id_and_by_pixels_alone(
     ham10000: Dataset, nine_classes: Dataset
 ) -> None:
     home = ham10000.images
-    found = overlap(nine_classes.images, home)
+    linked, home_linked = nine_classes.linked, ham10000.linked
+    found = overlap(nine_classes.images, linked, home, home_linked)
     by_id = set(nine_classes.images["image_id"]) & set(home["image_id"])
     assert set(found.loc[found["reason"] == "image id", "image_id"]) == by_id and len(by_id) == 1_362
     hidden = nine_classes.images.assign(image_id="x" + nine_classes.images["image_id"])
-    by_pixels = overlap(hidden, home)
+    by_pixels = overlap(hidden, linked.assign(image_id="x" + linked["image_id"]), home, home_linked)
     pixels = by_pixels[by_pixels["reason"] == "near-identical"].set_index("image_id")["home_image_id"]
     recall = len({f"x{name}" for name in by_id} & set(pixels.index)) / len(by_id)
     assert recall == 1.0

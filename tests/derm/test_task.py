@@ -56,6 +56,9 @@ def test_positive_can_be_named_or_none() -> None:
         (["nv", "mel"], {"positive": "melanoma"}, "task.positive is 'melanoma', expected one of mel, nv"),
         (["nv", "mel", "unk", "unk"], {"target": "malignant"}, "2 images are 'unk'"),
         (["nv", "malignant"], {"target": "melanoma"}, "1 images are 'malignant'"),
+        (["nv", "mel", "nodular melanoma"], {"target": "malignant"}, "1 images are 'nodular melanoma'"),
+        (["nv", "mel", "merkel cell carcinoma"], {"target": "malignant"}, "'merkel cell carcinoma'"),
+        (["nv", "mel", "nodular melanoma"], {"target": "melanoma"}, "1 images are 'nodular melanoma'"),
         (["nv", "df"], {"target": "malignant"}, "none of df, nv is in task.malignant"),
         (["mel", "melanoma"], {"target": "melanoma"}, "one class (melanoma)"),
     ],
@@ -66,3 +69,8 @@ def test_refusals(diagnoses: list[str], changes: dict, told: str) -> None:
 
 def test_what_the_list_names_is_decided() -> None:
     assert task(["nv", "unk"], target="malignant", malignant=["unk"]).of == {"nv": "benign", "unk": "malignant"}
+
+
+def test_capitals_and_spaces_in_the_lists_do_not_count() -> None:
+    assert task(["nv", "mel"], target="malignant", malignant=["MEL "]).of == {"nv": "benign", "mel": "malignant"}
+    assert task(["nv", "mel"], melanoma=["Mel"]).positive == "mel"

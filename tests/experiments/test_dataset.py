@@ -20,6 +20,8 @@ data:
   table: ''
   columns: {}  # what the table calls them
   external: []  # further sets
+  min_side: 1
+  max_pixels: 1000
   max_rejected: 1e-3
 split: {scheme: holdout, keep: '', keep_sha256: ''}
 """
@@ -108,6 +110,79 @@ def test_external_sets_come_with_their_digest_and_go_again(repository: Path, tmp
         remove_external("home")
     remove_external("away")
     assert data()["external"] == []
+
+
+@pytest.fixture
+def away(repository: Path) -> str:
+    """Two class folders inside the repository."""
+    picture(repository / "data/raw/away/nevus/a.jpg", 1)
+    picture(repository / "data/raw/away/melanoma/b.jpg", 2)
+    (repository / "data/raw/away/labels.csv").write_text("file,label\n")
+    return "data/raw/away"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("Nine Set", ("folders",), "'Nine Set', expected a short name of lower-case letters"),
+        ("away", ("table",), "table is empty: name the CSV file"),
+        ("away", ("table", "labels.csv"), "must say which column is `diagnosis`"),
+        ("away", ("table", "labels.csv", "diagnosis=label"), "which is `path` or `image_id`"),
+        ("away", ("table", "labels.csv", "file=file diagnosis=label"), "names 'file', expected some of image_id, path"),
+        ("away", ("folders", "labels.csv"), "--table and --columns go with --source table"),
+    ],
+)
+def test_nothing_is_written_that_would_break_the_stages(away: str, name: str, options: tuple, expected: str) -> None:
+    with pytest.raises(UserError, match=expected) as told:
+        set_external(name, away, *options)
+    if name == "away":
+        with pytest.raises(UserError, match=expected):
+            set_data(away, *options)
+    assert "\n" not in str(told.value)
+    assert Path("params.yaml").read_text() == PARAMS and not Path(f"{away}.dvc").exists()
+
+
+def test_another_layout_forgets_the_table_and_keeps_the_rest(away: str) -> None:
+    set_external("away", away, "table", "labels.csv", "path=file diagnosis=label")
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("name: away", "name: away, label_map: {nevus: nv}"))
+    set_external("away", away, "folders")
+    (entry,) = data()["external"]
+    assert entry["label_map"] == {"nevus": "nv"} and entry["source"] == "folders" and len(entry["digest"]) == 64
+    assert not {"table", "columns"} & set(entry)
+
+
+@pytest.mark.parametrize(
+    ("external", "expected"),
+    [
+        ("[5]", r"data\.external\.0 is 5, expected"),
+        ("x", r"data\.external is 'x', expected a list"),
+        ("[{source: folders}]", r"data\.external\.0\.name is missing"),
+    ],
+)
+def test_odd_external_sets_are_one_line(away: str, external: str, expected: str) -> None:
+    odd = PARAMS.replace("external: []", f"external: {external}")
+    Path("params.yaml").write_text(odd)
+    with pytest.raises(UserError, match=expected):
+        set_external("away", away, "folders")
+    with pytest.raises(UserError, match=expected):
+        remove_external("away")
+    assert Path("params.yaml").read_text() == odd
+
+
+def test_a_bad_set_can_be_taken_out(repository: Path) -> None:
+    Path("params.yaml").write_text(PARAMS.replace("external: []", "external: [{name: Nine Set, source: folders}]"))
+    remove_external("Nine Set")
+    assert data()["external"] == []
+
+
+def test_odd_sections_are_one_line(away: str) -> None:
+    Path("params.yaml").write_text("data: 5\nsplit: 5\n")
+    with pytest.raises(UserError, match="split is 5, expected a section"):
+        keep_split()
+    for change in (lambda: set_data(away), lambda: set_external("away", away), lambda: remove_external("away")):
+        with pytest.raises(UserError, match="data is 5, expected a section"):
+            change()
 
 
 def test_a_split_is_kept_with_its_digest(repository: Path) -> None:

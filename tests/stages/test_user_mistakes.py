@@ -199,7 +199,10 @@ def test_an_id_twice_with_one_label(folder: Folder) -> None:
     folder.write()
     prepare.main()
     assert kept().count(folder.rows[0][1]) == 1
-    assert "csv line 2, HAM10000_metadata.csv line 86: the first is kept" in rejected()[folder.rows[0][1]]
+    assert (
+        "csv line 2, HAM10000_metadata.csv line 86: HAM10000_metadata.csv line 2 is kept"
+        in rejected()[folder.rows[0][1]]
+    )
 
 
 def test_an_id_twice_with_two_labels(folder: Folder) -> None:

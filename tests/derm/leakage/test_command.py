@@ -85,6 +85,67 @@ def test_no_leak_is_exit_code_0_and_says_what_was_looked_at(tmp_path: Path) -> N
     assert told["leak"] is False and told["groups"]["in_several_parts"] == {"total": 0, "first": []}
 
 
+SPLIT = ("image,split,label", "a,train,nv", "b,test,mel")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "duplicates"),
+    [
+        (("image,lesion_id,patient_id,dx", "a,l1,,nv", "x,l1,p1,mel", "b,,p1,mel"), ()),
+        ((), ("from_img,to_img", "a,x", "x,b")),
+        ((), ("from_img,to_img", "b,y", "x,a", "X.jpg,Y")),
+        (("image,lesion_id,dx", "a,l1,nv", "X,l1,mel", "b,l2,mel"), ("from_img,to_img", "x.jpg,b")),
+    ],
+)
+def test_images_that_are_not_in_the_split_connect_and_are_not_counted(
+    tmp_path: Path, metadata: tuple[str, ...], duplicates: tuple[str, ...]
+) -> None:
+    given = [write(tmp_path / "split.csv", *SPLIT)]
+    if metadata:
+        given += ["--metadata", write(tmp_path / "metadata.csv", *metadata)]
+    if duplicates:
+        given += ["--duplicates", write(tmp_path / "duplicates.csv", *duplicates)]
+    done = leakage(*given, "--json", "--out", tmp_path / "leaking.csv")
+    assert done.returncode == 1
+    told = json.loads(done.stdout)
+    assert told["verdict"] == "LEAK: 1 of 1 test images (100.0 %) have a sibling in training"
+    assert told["parts"] == {"train": 1, "test": 1} and told["left_out"] == 0
+    assert told["groups"]["by_kind"] == {"through_others": {"groups": 1, "images": 2}}
+    assert all(one["total"] == 0 for one in (*told["conflicting_labels"].values(), *told["listed_twice"].values()))
+    assert set(told["without_id"]["first"]) == (set() if metadata else {"a", "b"})
+    assert pd.read_csv(tmp_path / "leaking.csv").to_numpy().tolist() == [
+        ["b", "test", "a", "through_others"],
+        ["a", "train", "a", "through_others"],
+    ]
+
+
+def test_images_that_are_not_in_the_split_tie_nothing_by_what_they_lack(tmp_path: Path) -> None:
+    split = write(tmp_path / "split.csv", *SPLIT)
+    metadata = write(tmp_path / "metadata.csv", "image,lesion_id,patient_id", "a,l1,p1", "b,l2,", "x,,p1", ",l2,p1")
+    duplicates = write(tmp_path / "duplicates.csv", "from_img,to_img", "a,", "b,", "a,y", "b,z")
+    done = leakage(split, "--metadata", metadata, "--duplicates", duplicates)
+    assert done.returncode == 0 and done.stdout.startswith("no leak found among 1 train, 1 test images")
+
+
+def test_names_that_differ_in_case_are_one_image_told_as_given(tmp_path: Path) -> None:
+    split = write(tmp_path / "split.csv", "image,split", "ISIC_1,train", "isic_1.JPG,test", "Isic_2,train", "d,test")
+    metadata = write(tmp_path / "metadata.csv", "image,lesion_id", "isic_1,l1", "ISIC_2.jpg,l2", "D,l2")
+    duplicates = write(tmp_path / "duplicates.csv", "from_img,to_img", "isic_2,D.png")
+    for by_path in ((), ("--ids", "path")):
+        done = leakage(split, "--metadata", metadata, "--duplicates", duplicates, "--json", *by_path)
+        assert done.returncode == 1
+        told = json.loads(done.stdout)
+        assert told["listed_twice"]["in_several_parts"]["first"] == [{"image": "ISIC_1", "parts": ["test", "train"]}]
+        assert told["groups"]["by_kind"] == {
+            "image_name": {"groups": 1, "images": 1},
+            "lesion_id": {"groups": 2, "images": 3},
+            "duplicates_list": {"groups": 1, "images": 2},
+        }
+        members = [one["image"] for one in told["groups"]["in_several_parts"]["first"][1]["images"]["first"]]
+        assert members == ["d", "Isic_2"]
+        assert not any("folders" in note or "not in" in note for note in told["notes"])
+
+
 def test_a_leak_past_the_training_part_is_a_leak(tmp_path: Path) -> None:
     done = leakage(write(tmp_path / "split.csv", HEADER, "a,train,mel,l1", "b,test,mel,l2", "c,val,mel,l2"))
     assert done.returncode == 1

@@ -178,8 +178,9 @@ def test_lists_of_duplicates(tmp_path: Path) -> None:
         ("image_name_1,image_name_2,x", "a,b,1"),
         ("one,other", "x/a,b"),
     ):
-        assert pairs_of(header, line, line.replace("b", "z")).to_dict("records") == [{"one": "a", "other": "b"}]
-    assert pairs_of("one,other", "y,z").empty
+        assert pairs_of(header, line).to_dict("records") == [{"one": "a", "other": "b"}]
+    # Images that are not in the split may tie others together; what has no name ties nothing.
+    assert pairs_of("one,other", "A,Y.jpg", "y,b", "c,", "nan,b").to_numpy().tolist() == [["a", "y"], ["y", "b"]]
     with pytest.raises(UserError, match="which columns hold the pairs"):
         pairs_of("one,other,third", "a,b,c")
     with pytest.raises(UserError, match="the first line is a pair"):

@@ -1,5 +1,6 @@
 """The headline numbers carry the names that other tools rely on, and the values of scikit-learn."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,10 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
+from derm.errors import UserError
+from derm.files import read_csv, write_csv
 from derm.measures.headline import headline, nested
-from derm.measures.per_class import per_class
+from derm.measures.per_class import class_table, per_class
 from tests.derm.measures.data import random_predictions
 
 CLASSES = ["bcc", "mel", "nv", "vasc"]
@@ -50,6 +53,14 @@ def test_another_positive_class_goes_by_its_own_name() -> None:
     names = set(headline(predictions()[0], CLASSES, "bcc"))
     assert {"bcc.auc", "decision.bcc_sensitivity"} <= names
     assert not any("melanoma" in name for name in names)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "ece", "flag", "decision", "flag.x"])
+def test_a_positive_class_that_is_called_as_a_number_is_refused(name: str) -> None:
+    table = predictions()[0].rename(columns={"p_bcc": f"p_{name}"})
+    with pytest.raises(UserError, match=r"rename this class by data\.label_map"):
+        headline(table, [name, *CLASSES[1:]], name)
+    assert "accuracy" in headline(table, [name, *CLASSES[1:]], "mel")  # no number is called after another class
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -124,3 +135,13 @@ def test_one_class_alone_has_a_macro_auc_of_nan() -> None:
 def test_nested_leaves_out_what_is_nan() -> None:
     numbers = {"a": np.float64(1.5), "b.c": 2.0, "b.d": np.nan, "b.e.f": 0.0, "g.h": float("nan")}
     assert nested(numbers) == {"a": 1.5, "b": {"c": 2.0, "e": {"f": 0.0}}}
+
+
+def test_the_table_by_class_is_empty_where_a_class_is_neither_true_nor_predicted(tmp_path: Path) -> None:
+    table, weights = predictions()
+    table = table.assign(p_other=0.0, group=[str(row) for row in range(len(table))])
+    write_csv(tmp_path / "table.csv", class_table(table, [*CLASSES, "other"], weights, "test"))
+    row = read_csv(tmp_path / "table.csv").to_dict("records")[-1]
+    assert row["diagnosis"] == "other" and row["specificity"] == "1.000000"
+    for measure in ("sensitivity", "precision", "f1", "auc"):
+        assert [row[measure], row[f"{measure}_low"], row[f"{measure}_high"]] == ["", "", ""]

@@ -188,3 +188,25 @@ def test_what_cannot_be_computed_is_nan() -> None:
     np.testing.assert_array_equal(weighted.recalls(counts), [[0.5, np.nan, np.nan]])
     np.testing.assert_array_equal(weighted.precisions(counts), [[1.0, 0.0, np.nan]])
     assert weighted.balanced_accuracy(counts).tolist() == [0.5]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_f1_of_classes_that_are_absent_is_that_of_scikit_learn(seed: int) -> None:
+    """Of six classes, 4 is predicted and never true, 5 neither; in the second resample no drawn row is predicted 4."""
+    given = random_predictions(seed)
+    predicted = given.predicted.copy()
+    predicted[-3:] = 4
+    weights = given.weights.copy()
+    weights[:, -3:] = [1, 2, 1]
+    weights[1, -3:] = 0
+    counts = weighted.confusion(given.targets, predicted, 6, weights)
+    for index, row in enumerate(weights):
+        drawn = np.repeat(np.arange(len(row)), row.astype(int))
+        truth, said = given.targets[drawn], predicted[drawn]
+        there = np.union1d(truth, said)
+        each = np.full(6, np.nan)
+        each[there] = metrics.f1_score(truth, said, average=EACH, labels=there)
+        assert np.isnan(each).tolist() == [False] * 4 + [index == 1, True]
+        np.testing.assert_allclose(weighted.f1_scores(counts)[index], each)
+        assert weighted.macro_f1(counts)[index] == pytest.approx(metrics.f1_score(truth, said, average="macro"))
+        assert weighted.weighted_f1(counts)[index] == pytest.approx(metrics.f1_score(truth, said, average="weighted"))

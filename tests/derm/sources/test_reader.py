@@ -30,7 +30,8 @@ def params(root: Path, **changes: Any) -> DatasetParams:
 def test_classes_are_renamed_merged_and_left_out(root: Path) -> None:
     labels = {"MELANOMA": "mel", "nevus": "nv", "lentigo  nos": "NV", "unknown": None}
     listing = read_source(params(root, label_map=labels))
-    assert listed(listing.images) == {"M": ("mel", ""), "n": ("nv", ""), "L": ("nv", "")}
+    stays = listing.images[~listing.images["leaves"]]
+    assert listed(stays) == {"M": ("mel", ""), "n": ("nv", ""), "L": ("nv", "")}
     assert any("1 images of unknown are left out" in told for told in listing.warnings)
 
 
@@ -69,3 +70,18 @@ def test_the_layout_is_found_by_a_look_at_the_folder(root: Path, tmp_path_factor
     assert detect_source(other) == "isic"
     (other / "HAM10000_metadata.tab").write_text("image_id\tdx\n")
     assert detect_source(other) == "ham10000"
+
+
+def test_ham10000_without_its_metadata_is_not_taken_for_class_folders(tmp_path: Path) -> None:
+    for number, folder in enumerate(["ham10000_images_part_1", "HAM10000_images_part_2"]):
+        picture(tmp_path / folder / f"ISIC_{number}.jpg", number)
+    with pytest.raises(UserError, match=r"its metadata file HAM10000_metadata\.csv is missing"):
+        detect_source(tmp_path)
+
+
+def test_a_table_in_a_linked_folder_is_seen(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    tables = tmp_path_factory.mktemp("tables")
+    (tables / "labels.CSV").write_text("a,b\n1,2\n")
+    (root / "tables").symlink_to(tables)
+    with pytest.raises(UserError, match=r"holds the table tables/labels\.CSV"):
+        detect_source(root)

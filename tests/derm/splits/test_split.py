@@ -101,7 +101,7 @@ def test_too_few_lesions_are_told_with_their_numbers() -> None:
 
 
 def test_a_part_too_small_for_all_classes_is_told_with_its_numbers() -> None:
-    assert "3 classes" in refusal(lesions_of(bcc=5, mel=5, nv=5), params(val=0.05, calibration=0.05))
+    assert "each of 3 classes" in refusal(lesions_of(bcc=5, mel=5, nv=5), params(val=0.05, calibration=0.05))
 
 
 def test_few_lesions_are_split_or_refused_but_never_missing_from_a_part() -> None:
@@ -167,3 +167,13 @@ def test_a_lesion_of_two_diagnoses_counts_as_its_commoner_one_and_on_a_tie_as_th
         split_groups(pd.concat([images, tied], ignore_index=True), params())
     except UserError as error:
         assert "bcc has 3" not in str(error)
+
+
+def test_rare_classes_are_learnt_and_not_measured_but_not_all_and_not_the_flagged_one() -> None:
+    rare = params(rare="train")
+    images = lesions_of(bcc=2, mel=20, nv=60)
+    split = split_groups(images, rare)
+    assert set(split.loc[split["target"] == 0, "part"]) == {"train"}
+    assert "task.positive is mel, which has no image in part val" in refusal(lesions_of(bcc=20, mel=2, nv=60), rare)
+    for scheme in ("holdout", "kfold"):
+        assert "too few lesions" in refusal(lesions_of(bcc=2, mel=3, nv=3), params(rare="train", scheme=scheme))
