@@ -49,11 +49,12 @@ def measured_lines(folder: Path = RESULTS) -> str:
     ]
     prepare = json.loads((folder / "prepare.json").read_text())
     counts = prepare["search_seconds_by_count"]
-    lines.append(
-        f"- `prepare`: {prepare['seconds']:.0f} s, {prepare['peak_memory_mb']} MB at most; the search for "
-        f"near-identical images takes {prepare['near_identical_seconds']:.1f} s of that, and "
-        f"{counts['100000']:.1f} s for 100,000 synthetic hashes, {counts['100000'] / counts['50000']:.1f} times as long as for half of them;"
-    )
+    lines += [
+        f"- `prepare`: {prepare['seconds']:.0f} s, {prepare['peak_memory_mb']} MB at most, of which the search for "
+        f"near-identical images takes {prepare['near_identical_seconds']:.1f} s;",
+        f"- that search over 100,000 synthetic hashes: {counts['100000']:.1f} s, "
+        f"{counts['100000'] / counts['50000']:.1f} times as long as over half of them;",
+    ]
     for path in sorted(folder.glob("featurize-*.json")):
         result = json.loads(path.read_text())
         lines.append(

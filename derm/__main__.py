@@ -134,7 +134,7 @@ def main() -> None:
     """Run the command line; a user's mistake ends in one line and exit code 1."""
     try:
         app()
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
 

@@ -84,14 +84,15 @@ def _grouped(
     ids = ["image_id", "lesion_id", "patient_id"]
     named = pd.DataFrame({"image_id": sorted({name for pair in published for name in pair})}, dtype=str)
     rows = pd.concat([everything[ids], named], ignore_index=True).fillna("")
-    rows["sha256"] = rows["image_id"].map(bytes_of).fillna("")
+    rows["sha256"] = [bytes_of.get(name, "") for name in rows["image_id"]]
     group = group_images(rows, [*zip(pairs["one"], pairs["other"], strict=True), *published])
     left = dict(zip(rows["image_id"], group, strict=True))
     whole = images["image_id"].map(left)
     called = images["image_id"].groupby(whole).min()
-    linked = rows[ids].assign(group=group.map(called).fillna(""))
+    names = dict(zip(called.index, called, strict=True))
+    linked = rows[ids].assign(group=[names.get(root, "") for root in group])
     linked = linked[linked["image_id"] != ""].drop_duplicates().sort_values(ids, ignore_index=True)
-    return images.assign(group=whole.map(called)), linked
+    return images.assign(group=whole.map(names)), linked
 
 
 def refuse_bad(dataset: Dataset, max_rejected: float, key: str, where: str) -> None:

@@ -88,4 +88,6 @@ def _told(section: str, error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return f"{key} is not a known key"
     message = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    if not error["loc"] and isinstance(error["input"], dict):  # keys that contradict each other
+        return f"{key}: expected {message}"
     return f"{key} is {error['input']!r}, expected {message}"

@@ -85,7 +85,7 @@ class ImageFinder:
         return (found[0], "") if found else ("", "image file not found")
 
     def _inside(self, name: str) -> str | None:
-        try:
-            return Path(name).relative_to(self.root.resolve()).as_posix()
-        except ValueError:
-            return None
+        for root in (self.root.absolute(), self.root.resolve()):
+            if Path(name).is_relative_to(root):
+                return Path(name).relative_to(root).as_posix()
+        return None

@@ -91,7 +91,7 @@ def read_source(params: DatasetParams, key: str = "data") -> Listing:
     else:
         from derm.sources.table import read
 
-        listing = read(root, params.table, params.columns)
+        listing = read(root, params.table, params.columns, key)
     listing = replace(listing, duplicates=[*listing.duplicates, *_known_duplicates(listing.images["image_id"])])
     return _with_warning(_relabelled(_checked(listing), params.label_map, key))
 

@@ -28,16 +28,16 @@ NAMES = (
 PARTS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 
 
-def read(root: Path, table: str, columns: Mapping[str, str]) -> Listing:
+def read(root: Path, table: str, columns: Mapping[str, str], key: str = "data") -> Listing:
     """The rows of `root/table`, its columns called as `columns` says (our name: the table's name).
 
     Without a `path` column the file is looked for by `image_id`; without an `image_id` column the id is the file's
-    path without its ending. Both are looked for inside the root only.
+    path without its ending. Both are looked for inside the root only. key: where the params stand, for messages.
     UserError if the table is missing or lacks a column that is named, or if a needed name is not given.
     """
-    check_names(table, columns)
+    check_names(table, columns, key)
     if Path(table).is_absolute() or ".." in Path(table).parts:
-        raise UserError(f"data.table {table!r} must stand inside data.root ({root}): give its path from there")
+        raise UserError(f"{key}.table {table!r} must stand inside {key}.root ({root}): give its path from there")
     rows = read_table(root / table, required=tuple(columns.values()))
     finder = ImageFinder(root)
     given = rows[columns.get("path", columns.get("image_id", ""))]
@@ -76,15 +76,15 @@ def read(root: Path, table: str, columns: Mapping[str, str]) -> Listing:
     return Listing(images, warnings=warnings)
 
 
-def check_names(table: str, columns: Mapping[str, str]) -> None:
+def check_names(table: str, columns: Mapping[str, str], key: str = "data") -> None:
     """UserError if no table is named, or its columns are not called by `NAMES` with those that are needed."""
     if not table:
-        raise UserError("data.table is empty: name the CSV file inside data.root that lists the images")
+        raise UserError(f"{key}.table is empty: name the CSV file inside {key}.root that lists the images")
     unknown = [name for name in columns if name not in NAMES]
     if unknown:
-        raise UserError(f"data.columns names {unknown[0]!r}, expected some of {', '.join(NAMES)}")
+        raise UserError(f"{key}.columns names {unknown[0]!r}, expected some of {', '.join(NAMES)}")
     if "diagnosis" not in columns or not {"path", "image_id"} & set(columns):
         raise UserError(
-            "data.columns must say which column is `diagnosis`, and which is `path` or `image_id`, such as "
+            f"{key}.columns must say which column is `diagnosis`, and which is `path` or `image_id`, such as "
             "{path: file, diagnosis: label, lesion_id: lesion}"
         )
