@@ -18,7 +18,7 @@ def data_part() -> Part:
         "The data and its split",
         f"{prepared['listed']} rows listed, {prepared['rejected']} refused. A group is a patient where ids are known, "
         f"else a lesion; images also stand together if their bytes are equal ({found['bytes']} pairs), if they are "
-        f"near-identical ({found['near_identical']}) or on the dataset's own list of duplicates "
+        f"near-identical ({found['near_identical']}) or on a published list of duplicates "
         f"({found['published']}): {prepared['pairs_that_join_lesions']} of these pairs have ids that would have kept "
         f"them apart. No group stands in two parts of the split. {left_out} images are left out of it. Digest of the "
         f"split: {split['digest'][:16]}.",
