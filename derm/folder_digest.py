@@ -8,25 +8,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from derm.files import file_digest
-from derm.sources.image_files import refuse_unreadable
+from derm.folder_files import files_below, refuse_unreadable
 from derm.workers import worker_count
-
-
-def files_below(folder: Path) -> list[Path]:
-    """All files at any depth, sorted; linked folders are followed, hidden files and folders are passed over.
-
-    UserError if a folder cannot be read.
-    """
-    found, visited = [], set()
-    for here, folders, files in os.walk(folder, onerror=refuse_unreadable, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        real = os.path.realpath(here)
-        if real in visited:  # a link back up would never end
-            folders.clear()
-            continue
-        visited.add(real)
-        found += [path for name in files if not name.startswith(".") and (path := Path(here) / name).is_file()]
-    return sorted(found)
 
 
 def folder_digest(folder: Path) -> str:
@@ -38,15 +21,15 @@ def folder_digest(folder: Path) -> str:
     whole = sha256()
     with ThreadPoolExecutor(worker_count()) as pool:
         digests = tqdm(
-            pool.map(_digest, files),
+            pool.map(_digest, [folder / file for file in files]),
             total=len(files),
             desc=f"digest of {folder.name}",
             unit="file",
             mininterval=0.5,
         )
-        for path, digest in zip(files, digests, strict=True):
-            name = os.fsencode(path.relative_to(folder).as_posix())  # as the disk has it, UTF-8 or not
-            whole.update(name + f"\0{digest}\n".encode())
+        for file, digest in zip(files, digests, strict=True):
+            # The name as the disk has it, UTF-8 or not.
+            whole.update(os.fsencode(file) + f"\0{digest}\n".encode())
     return whole.hexdigest()
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from derm.errors import UserError
-from derm.folder_digest import files_below
+from derm.folder_files import files_below
 from derm.sources.folders import PARTS
 from derm.sources.ham10000 import ENDINGS, IMAGES, METADATA
 from derm.sources.image_files import image_files
@@ -15,8 +15,9 @@ def detect_source(root: Path) -> str:
     """One of `LAYOUTS`. UserError, with what each of them looks like, if the folder is none or could be several."""
     if any((root / f"{METADATA}{ending}").is_file() for ending in ENDINGS):
         return "ham10000"
-    tables = [path for path in files_below(root) if path.suffix.lower() == ".csv"]
-    if any("groundtruth" in path.name.lower() or path.name == "train-metadata.csv" for path in tables):
+    tables = [file for file in files_below(root) if file.lower().endswith(".csv")]
+    names = [file.rsplit("/", 1)[-1].lower() for file in tables]
+    if any("groundtruth" in name or name == "train-metadata.csv" for name in names):
         return "isic"
     in_folders = [file.split("/") for file in image_files(root)]
     classes = {
@@ -31,7 +32,7 @@ def detect_source(root: Path) -> str:
         return "folders"
     if tables:
         raise UserError(
-            f"{root} holds the table {tables[0].relative_to(root)}, of no layout that is known by its name: say "
+            f"{root} holds the table {tables[0]}, of no layout that is known by its name: say "
             "--source table --table FILE --columns 'path=... diagnosis=...', or --source with another of "
             + ", ".join(LAYOUTS)
         )

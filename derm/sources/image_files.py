@@ -1,10 +1,10 @@
 """Image files in a dataset's folder, by what a table may call them."""
 
-import os
 from collections import defaultdict
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from derm.errors import UserError
+from derm.folder_files import files_below
 from derm.images import SUFFIXES
 
 
@@ -13,28 +13,12 @@ def image_files(folder: Path) -> list[str]:
 
     UserError if a folder cannot be read, or if a name is no text.
     """
-    found, visited = [], set()
-    for here, folders, files in os.walk(folder, onerror=refuse_unreadable, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        real = os.path.realpath(here)
-        if real in visited:  # a link back up would never end
-            folders.clear()
-            continue
-        visited.add(real)
-        for name in files:
-            if not name.startswith(".") and name.lower().endswith(SUFFIXES):
-                found.append((Path(here) / name).relative_to(folder).as_posix())
+    found = [file for file in files_below(folder) if file.lower().endswith(SUFFIXES)]
     for file in found:
         if not file.isprintable():
-            raise UserError(
-                f"{folder}: the name of {file.encode(errors='backslashreplace').decode()!r} is no text: rename it"
-            )
-    return sorted(found)
-
-
-def refuse_unreadable(error: OSError) -> None:
-    """A folder that cannot be looked into must not vanish in silence: UserError."""
-    raise UserError(f"{error.filename} cannot be read ({error.strerror}): check its access rights") from None
+            name = file.encode(errors="backslashreplace").decode()
+            raise UserError(f"{folder}: the name of {name!r} holds what is no text: rename the file")
+    return found
 
 
 def without_suffix(name: str) -> str:

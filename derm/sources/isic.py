@@ -1,6 +1,5 @@
 """Folders of the ISIC challenges, 2016 to 2020 and 2024, as challenge.isic-archive.com and Kaggle hand them out."""
 
-import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -9,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from derm.errors import UserError
+from derm.folder_files import files_below
 from derm.images import SUFFIXES
-from derm.sources.image_files import refuse_unreadable, without_suffix
+from derm.sources.image_files import without_suffix
 from derm.sources.isic_columns import BENIGN, FIELDS, MALIGNANT, PAIRS, agree, labels, part_of, read_columns
 from derm.sources.listing import COLUMNS, NAMED, Listing, known
 from derm.sources.tables import LINE
@@ -43,7 +43,7 @@ def read(root: Path) -> Listing:
     names that the years have for one thing), its lesion or its patient, `problem` names both.
     UserError if there is no ground-truth table or no image, or if a table cannot be read.
     """
-    files = _files(root)
+    files = files_below(root)
     tables, truth, warnings = _tables(root, files)
     if truth.empty:
         raise UserError(_without_truth(root, files, warnings))
@@ -79,21 +79,6 @@ def read(root: Path) -> Listing:
             f"value is kept, such as {image}: {differing[image]}"
         )
     return Listing(images, _duplicates(tables, ids), None, warnings + _on_files(ids, pictures, several))
-
-
-def _files(root: Path) -> list[str]:
-    """All files at any depth, relative to the root and sorted, in one walk; what is hidden is passed over."""
-    found, visited = [], set()
-    for here, folders, names in os.walk(root, onerror=refuse_unreadable, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        real = os.path.realpath(here)
-        if real in visited:  # a link back up would never end
-            folders.clear()
-            continue
-        visited.add(real)
-        folder = Path(here).relative_to(root).as_posix()
-        found += [name if folder == "." else f"{folder}/{name}" for name in names if not name.startswith(".")]
-    return sorted(found)
 
 
 def _tables(root: Path, files: list[str]) -> tuple[dict[str, pd.DataFrame], pd.DataFrame, list[str]]:

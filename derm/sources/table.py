@@ -6,25 +6,13 @@ from pathlib import Path
 import pandas as pd
 
 from derm.errors import UserError
+from derm.image_table import DESCRIBED
 from derm.sources.image_files import ImageFinder, without_suffix
 from derm.sources.listing import COLUMNS, SOURCE_PARTS, Listing, as_label, known
 from derm.sources.tables import LINE, read_table
 
 # What params may name; `path` (or `image_id`, where files are called so) and `diagnosis` must be among them.
-NAMES = (
-    "image_id",
-    "path",
-    "diagnosis",
-    "lesion_id",
-    "patient_id",
-    "age",
-    "sex",
-    "body_site",
-    "confirmation",
-    "source",
-    "source_part",
-    "mask",
-)
+NAMES = (*DESCRIBED, "mask")
 PARTS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 
 
