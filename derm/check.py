@@ -43,6 +43,7 @@ def check_setup() -> None:
     for _, row in refused.head(5).iterrows():
         print(f"  {row['where']}: {row['image_id']}: {row['reason']}")
     images["group"] = group_images(images, listing.duplicates)
+    images = images[~images["leaves"]]
     if images.empty:
         raise UserError(f"{data.root}: no row of the metadata can be used")
     task = make_task(images, task_params)

@@ -49,7 +49,7 @@ def read_dataset(params: DatasetParams, data: DataParams, key: str = "data") -> 
     for warning in listing.warnings:
         print(warning, file=sys.stderr)
     everything = listing.images
-    leaves = everything["leaves"] if "leaves" in everything else pd.Series(False, index=everything.index)
+    leaves = everything["leaves"]
     listed, refused_rows = check_rows(everything)
     opened, refused_files = inspect(listed, data.min_side, data.max_pixels)
     usable, contradicting = _one_label_a_file(opened)

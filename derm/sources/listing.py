@@ -24,8 +24,8 @@ class Listing:
 
     images: one row per listed image, `COLUMNS` as text, empty where nothing is known. `where` says where the row stands
         (file and line, or the file itself); paths are usable from the current folder; `path` is empty where no file
-        was found; `problem` (a column that a reader may add) says why a row cannot be used, and `leaves` (bool) that
-        the user's label_map takes it out.
+        was found; `problem` (a column that a reader may add) says why a row cannot be used, and `leaves` (bool,
+        which `read_source` adds) that the user's label_map takes it out.
     duplicates: pairs of image ids that show one lesion although their lesion ids differ.
     diagnoses: the names that the layout knows; None if any name is as good as another.
     warnings: loud lines for the user.

@@ -136,7 +136,7 @@ def _checked(listing: Listing) -> Listing:
 def _relabelled(listing: Listing, label_map: dict[str, str | None], key: str) -> Listing:
     """Diagnoses renamed; a diagnosis that is mapped to null takes its images out of the listing, with a warning."""
     if not label_map:
-        return listing
+        return replace(listing, images=listing.images.assign(leaves=False))
     names = list(as_label(pd.Series(list(label_map), dtype=str)))
     if len(set(names)) < len(names):
         raise UserError(f"{key}.label_map names {max(names, key=names.count)!r} twice (capitals do not count)")

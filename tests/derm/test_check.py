@@ -33,6 +33,19 @@ def test_it_tells_what_a_run_will_find_and_take(tmp_path: Path) -> None:
     assert not (tmp_path / "data/prepared").exists()
 
 
+def test_a_class_that_is_left_out_is_not_counted(tmp_path: Path) -> None:
+    make_folder(tmp_path / "data/own", lesions_per_class=14)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["data"] |= {"root": "data/own", "label_map": {"df": None, "vasc": "other vessel"}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    done = run_check(tmp_path)
+    assert done.returncode == 0, done.stderr
+    by_part = next(line for line in done.stdout.splitlines() if line.startswith("all ")).split()
+    assert int(by_part[-1]) == 6 * 14
+    assert not any(line.startswith("df ") for line in done.stdout.splitlines())
+    assert any(line.startswith("other vessel ") for line in done.stdout.splitlines())
+
+
 def test_a_wrong_root_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     done = run_check(tmp_path)
