@@ -30,10 +30,12 @@ class Clone:
             if (ROOT / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes((ROOT / name).read_bytes())
-        identity = ["-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]
         self.git("init", "-q")
+        # In the clone's own settings, since a fresh machine has none and `dvc exp run` commits too.
+        for name, value in (("user.name", "test"), ("user.email", "test@localhost"), ("commit.gpgsign", "false")):
+            self.git("config", name, value)
         self.git("add", "-A")
-        self.git(*identity, "commit", "-qm", "working tree")
+        self.git("commit", "-qm", "working tree")
 
     def git(self, *arguments: str) -> str:
         return _run(["git", *arguments], self.folder).stdout
