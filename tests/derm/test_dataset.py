@@ -130,6 +130,9 @@ def test_links_hold_through_images_that_cannot_be_used(tmp_path: Path) -> None:
     # Through a row that repeats an image under another lesion.
     rows = ["m,a.png,nv,L1,", "x,b.png,nv,L1,", "x,b.png,nv,L2,", "n,c.png,nv,L2,"]
     assert groups(tmp_path, *rows) == {"m": "m", "n": "m", "x": "m"}
+    # But rows that name no image are not one image.
+    rows = ["a,a.png,nv,L1,", ",b.png,nv,L1,", ",c.png,nv,L2,", "d,d.png,nv,L2,"]
+    assert groups(tmp_path, *rows) == {"a": "a", "d": "d"}
     # Through a class that the user leaves out.
     rows = ["a,a.png,nv,L1,", "x,b.png,df,L1,P1", "c,c.png,mel,,P1", "d,d.png,mel,,"]
     assert groups(tmp_path, *rows, label_map={"df": None}) == {"a": "a", "c": "a", "d": "d"}

@@ -58,6 +58,12 @@ def test_pairs_that_name_absent_images_still_connect() -> None:
     assert list(group_images(images, [("a", "gone"), ("elsewhere", "b")])) == ["a", "b", "c"]
 
 
+def test_rows_without_an_id_are_not_one_image() -> None:
+    images = table(("a", "", "l1"), ("", "", "l1"), ("", "", "l2"), ("b", "", "l2"))
+    groups = group_images(images, [])
+    assert list(groups) == ["a", "a", "b", "b"]
+
+
 def test_an_id_that_stands_in_several_rows_is_one_image() -> None:
     images = table(("a", "", "l1"), ("x", "", "l1"), ("x", "", "l2"), ("b", "", "l2"))
     assert list(group_images(images, [])) == ["a", "a", "a", "a"]
