@@ -16,6 +16,10 @@ def predict(
     paths: Annotated[list[Path], typer.Argument(help="Images, or folders of images (searched to the bottom).")],
     out: Annotated[Path, typer.Option(help="Where the table goes: one row for each image.")],
     classifier: Annotated[Path, typer.Option(help="Folder of a packaged classifier.")] = Path("models/classifier"),
+    encoder_weights: Annotated[
+        list[Path] | None,
+        typer.Option(help="File or folder of an encoder's weights that the package names and does not hold."),
+    ] = None,
 ) -> None:
     """Classify images with a packaged classifier.
 
@@ -25,7 +29,7 @@ def predict(
     """
     from derm.prediction import predict_files
 
-    table = predict_files(paths, classifier, out)
+    table = predict_files(paths, classifier, out, encoder_weights or [])
     failed = int((table["status"] != "ok").sum())
     print(f"{len(table) - failed} images classified, {failed} failed; table: {out}")
     for _, row in table[table["status"] != "ok"].head(5).iterrows():
@@ -40,6 +44,53 @@ def check() -> None:
     from derm.check import check_setup
 
     check_setup()
+
+
+@app.command()
+def encoders(
+    timm: Annotated[
+        str | None, typer.Option(help="List timm's pretrained models that fit, such as '*dinov3*'.")
+    ] = None,
+) -> None:
+    """List encoders: size, numbers an image, resolution, terms, training data, and test sets they have seen.
+
+    encoder.name also takes timm/<any model of timm> and hf/<any vision model that transformers loads>, and joins
+    several with +.
+    """
+    from derm.encoders.catalogue import listing, timm_models
+
+    if timm is None:
+        print(listing())
+        print("\nAlso: timm/<any model> (--timm PATTERN lists them), hf/<repository>, and several joined by +")
+        return
+    names = timm_models(timm)
+    if not names:
+        raise UserError(
+            f"--timm {timm}: timm has no pretrained model of that name; a pattern needs *, as in '*dinov3*'"
+        )
+    print("\n".join(names))
+
+
+@app.command()
+def cache(
+    prune: Annotated[bool, typer.Option("--prune", help="Remove what is not of params.yaml's encoder.")] = False,
+    older_than: Annotated[
+        int | None, typer.Option(min=0, help="Of this only what was not used for so many days.")
+    ] = None,
+) -> None:
+    """Show the embeddings that are kept, or throw away what the present encoder does not need."""
+    from derm.embedding import cache_report
+
+    if not prune:
+        if older_than is not None:
+            raise UserError("--older-than says what --prune removes: give both")
+        cache_report.show()
+        return
+    from derm.encoders.params import EncoderParams
+    from derm.encoders.registry import build_encoders
+    from derm.params import load
+
+    cache_report.prune([encoder.manifest for encoder in build_encoders(load("encoder", EncoderParams))], older_than)
 
 
 @app.command()

@@ -6,14 +6,17 @@ import time
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from derm.device import choose_device
-from derm.embedding.cache import EmbeddingCache
-from derm.embedding.extract import embed_batch
-from derm.embedding.features import FeaturesParams
-from derm.encoders.encoder import Encoder
-from derm.encoders.registry import EncoderParams, build_encoder
+from derm.embedding.changes import describe, told_duration
+from derm.embedding.disk import refuse_full_disk, token_needs, token_shape
+from derm.embedding.features import FEATURES, FeaturesParams
+from derm.embedding.forward import Forward
+from derm.embedding.job import Item, Job, lacking, make_job
+from derm.embedding.views import view_names
+from derm.encoders.catalogue import known
+from derm.encoders.params import EncoderParams, PartParams, parts_of
+from derm.encoders.registry import build_encoders
 from derm.errors import UserError
 from derm.groups import group_images
 from derm.images import UnreadableImageError, decode, digest, read_bytes
@@ -59,52 +62,86 @@ def check_setup() -> None:
         .to_string()
     )
     encoder_params, features = load("encoder", EncoderParams), load("features", FeaturesParams)
-    device = choose_device()
-    encoder = build_encoder(encoder_params).to(device)
+    device, views = choose_device(), view_names(features.views)
+    token_pooling = features.token_pooling if features.tokens else None
+    jobs = [
+        make_job(encoder, features.batch_size, device, views, features.compile, token_pooling)
+        for encoder in build_encoders(encoder_params)
+    ]
     _heading("Encoder, disk and time")
-    print(f"encoder {encoder_params.name} on {device}; {_terms(encoder_params)}")
-    _disk_and_time(encoder, list(images["path"]), features.batch_size, device)
+    for part in parts_of(encoder_params):
+        print(f"encoder {part.name} on {device}; {_terms(part)}")
+    _disk_and_time(jobs, list(images["path"]))
 
 
-def _disk_and_time(encoder: Encoder, paths: list[str], batch_size: int, device: torch.device) -> None:
-    """Embed a few real batches and scale up; an image already in the cache takes no time."""
-    known = EmbeddingCache(encoder.fingerprint, batch_size, device.type).read()
-    timed, rate, dim = 0, 0.0, 0
-    # The first batch warms up; what it takes is not counted.
-    for number, start in enumerate(range(0, min(len(paths), (BATCHES + 1) * batch_size), batch_size)):
-        began = time.monotonic()
-        batch = []
-        for path in paths[start : start + batch_size]:
-            try:
-                batch.append(encoder.transform(decode(read_bytes(Path(path)))))
-            except UnreadableImageError as error:
-                print(f"  {path}: {error}")
-        if batch:
-            dim = embed_batch(encoder, torch.stack(batch), batch_size, device).shape[1]
-        if number or len(paths) <= batch_size:
-            timed += len(batch)
-            rate += time.monotonic() - began
-    missing = len(paths)
-    if known:
-        digests = (digest(Path(path).read_bytes()) for path in paths)
-        missing = sum(key not in known for key in digests)
-    seconds = missing * rate / timed if timed else 0.0
-    need = len(paths) * dim * 2 * 3  # cache, features, and DVC's copy of them, two bytes a number
+def _disk_and_time(jobs: list[Job], paths: list[str]) -> None:
+    """Embed a few real batches and scale up; what is already in the cache takes no time."""
+    items = _items(paths) if any(job.cache(view).held() for job in jobs for view in job.views) else None
+    need, seconds = 0, 0.0
+    for job in jobs:
+        # Nothing cached: the digests of the files, which take a while to compute, say nothing.
+        digests = paths if items is None else [item.digest for item in items]
+        absent = {view: set(digests) for view in job.views} if items is None else lacking(job, digests)
+        rate, dim = _measure(job, paths)
+        print(describe(job, digests, absent, rate))
+        todo = sum(map(len, absent.values()))
+        need += (2 * len(paths) * len(job.views) + todo) * dim * 2  # features, DVC's copy, cache; two bytes a number
+        seconds += todo / rate if rate else 0.0
+        if job.token_pooling is not None and dim:
+            those = [Item(path, digest) for path, digest in zip(paths, digests, strict=True)]
+            tokens = token_needs(job, {FEATURES: those}, token_shape(job))
+            refuse_full_disk(tokens)
+            need += sum(tokens.values())
     free = shutil.disk_usage(repository_root()).free
-    print(f"{len(paths)} images, {dim} numbers each: {need / 1e6:.0f} MB to write, {free / 1e9:.1f} GB free")
-    print(f"{len(paths) - missing} images are already embedded; the other {missing} take about {_told(seconds)}")
+    print(
+        f"{need / 1e6:,.0f} MB to write, {free / 1e9:,.1f} GB free; to embed all takes about {told_duration(seconds)}"
+    )
     if need > free:
         print("WARNING: the disk is too small", file=sys.stderr)
 
 
-def _terms(params: EncoderParams) -> str:
-    if params.weights == "pretrained":
-        return "weights from the model's hub, under the terms its page states; a gated model also needs `hf auth login`"
-    return "no licence to accept, no token needed" if params.weights in ("none", "random") else "weights from a file"
+def _measure(job: Job, paths: list[str]) -> tuple[float, int]:
+    """Embeddings a second (0 if no image can be read) and numbers in each, on a few batches of real images."""
+    timed, seconds, dim = 0, 0.0, 0
+    forward = Forward(job.encoder, job.batch_size, job.device, job.token_pooling)
+    # The first batch warms up; what it takes is not counted.
+    for number, start in enumerate(range(0, min(len(paths), (BATCHES + 1) * job.batch_size), job.batch_size)):
+        began = time.monotonic()
+        batch = []
+        for path in paths[start : start + job.batch_size]:
+            try:
+                batch.append(job.encoder.transform(decode(read_bytes(Path(path)))))
+            except UnreadableImageError as error:
+                print(f"  {path}: {error}")
+        if batch:
+            dim = forward.launch(batch)().pooled.shape[1]
+        if number or len(paths) <= job.batch_size:
+            timed += len(batch)
+            seconds += time.monotonic() - began
+    return (timed / seconds if timed else 0.0), dim
 
 
-def _told(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+def _items(paths: list[str]) -> list[Item]:
+    """Files that cannot be read have an empty digest, as nothing in the cache has."""
+    items = []
+    for path in paths:
+        try:
+            items.append(Item(path, digest(read_bytes(Path(path)))))
+        except UnreadableImageError:
+            items.append(Item(path, ""))
+    return items
+
+
+def _terms(part: PartParams) -> str:
+    """What its user must accept or know, in a line."""
+    entry = known(part.name)
+    if part.weights in ("none", "random"):
+        return "no licence to accept, no token needed"
+    if entry is None:
+        return "known terms: none; read the page of its weights"
+    gate = "; accept them on its page, then `hf auth login`" if entry.gated and part.weights == "pretrained" else ""
+    overlap = f"; {entry.overlap}" if entry.overlap else ""
+    return f"terms: {entry.terms}{gate}{overlap}"
 
 
 def _heading(text: str) -> None:

@@ -13,96 +13,139 @@ from safetensors.torch import load_file, save
 
 from derm.decisions.outcome import Calibration, outcomes, read_calibration
 from derm.device import choose_device
-from derm.embedding.extract import embed_batch
+from derm.embedding.forward import embed_batch, forward_batch_size
+from derm.embedding.views import apply_view
 from derm.encoders.encoder import Encoder
-from derm.encoders.registry import build_as_described
+from derm.encoders.registry import build_as_described, read_state
 from derm.errors import UserError
 from derm.files import canonical_json, read_json, write_bytes, write_json
-from derm.heads.head import Head, head_logits, read_head, write_head
+from derm.heads.head import Head, image_logits, read_head, write_head
 
 FOLDER = Path("models/classifier")
 
+# Where an encoder's weights are: in the folder, or with whoever has them (a hub, a file).
+PACKAGED, NAMED = "packaged", "named"
+
 
 class Classifier:
-    """Encoder, head and calibration, as the chain left them; predicts as the chain did, float16 round trip included."""
+    """Encoders, head and calibration; predicts as the chain did, float16 round trip included."""
 
     def __init__(
-        self, encoder: Encoder, batch_size: int, head: Head, calibration: Calibration, synthetic: bool
+        self,
+        encoders: list[Encoder],
+        features_manifest: dict[str, Any],
+        head: Head,
+        calibration: Calibration,
+        synthetic: bool,
     ) -> None:
         self.device = choose_device()
-        self.encoder = encoder.to(self.device)
-        self.batch_size = batch_size
+        self.encoders = [encoder.to(self.device) for encoder in encoders]
+        self.views: list[str] = features_manifest["views"]
+        # Elsewhere than where the features were made their last bits are others anyway.
+        same = self.device.type == features_manifest["device"]
+        self.batch_sizes = [
+            size if same else forward_batch_size(self.device, size) for size in features_manifest["batch_size"]
+        ]
         self.head = head
         self.calibration = calibration
         self.synthetic = synthetic
 
     @staticmethod
-    def load(folder: Path = FOLDER) -> "Classifier":
-        """Read a packaged classifier; weights that are not in the folder come from their hub, checked by digest.
+    def load(folder: Path = FOLDER, encoder_weights: Sequence[Path] = ()) -> "Classifier":
+        """Read a packaged classifier.
 
+        encoder_weights: files or folders of the weights that are not in it, in the order of its encoders; without
+        them they come from their hub. Either way they are compared with the digest of those it was made with.
         UserError if something is missing, damaged, or not what the package was made with.
         """
         description = read_json(folder / "classifier.json")
-        if not {"weights", "features", "synthetic"} <= set(description):
+        if not {"encoders", "features", "synthetic"} <= set(description):
             raise UserError(f"{folder / 'classifier.json'} is not a packaged classifier's: copy the whole folder again")
-        state: dict[str, torch.Tensor] | None = None
-        if description["weights"] == "packaged":
-            if not (folder / "encoder.safetensors").is_file():
-                raise UserError(f"{folder / 'encoder.safetensors'} is missing: copy the whole folder")
-            try:
-                state = load_file(folder / "encoder.safetensors")
-            except SafetensorError as error:
-                raise UserError(f"{folder / 'encoder.safetensors'} is damaged ({error}): copy it again") from None
-        encoder = build_as_described(description["features"]["encoder"], state)
+        manifests, given = description["features"]["encoders"], list(encoder_weights)
+        encoders = []
+        for number, (manifest, kept) in enumerate(zip(manifests, description["encoders"], strict=True), 1):
+            state = None
+            if kept["weights"] == PACKAGED:
+                state = _read_weights(folder / f"encoder-{number}.safetensors")
+            elif kept["weights"] == NAMED and given:
+                state = read_state(manifest, given.pop(0))
+            encoders.append(build_as_described(manifest, state, kept["revision"]))
+        if given:
+            raise UserError(f"{given[0]}: the packaged classifier needs no such weights; leave them out")
         head, calibration = read_head(folder / "head.safetensors"), read_calibration(folder / "calibration.json")
-        batch_size = description["features"]["batch_size"]
-        return Classifier(encoder, batch_size, head, calibration, description["synthetic"])
+        return Classifier(encoders, description["features"], head, calibration, description["synthetic"])
 
     @property
     def classes(self) -> list[str]:
         """Class names in the order of the probabilities."""
         return self.calibration.classes
 
+    @property
+    def batch_size(self) -> int:
+        """How many images are best given at once."""
+        return max(self.batch_sizes)
+
     def predict(self, images: Sequence[Image.Image]) -> pd.DataFrame:
         """One row for each upright RGB image (see `derm.images.decode`).
 
         Columns: p_<class>..., predicted and decision (class index), flag (1 or 0; empty without a positive class).
         """
-        pooled = [
-            embed_batch(self.encoder, torch.stack(batch), self.batch_size, self.device)
-            for start in range(0, len(images), self.batch_size)
-            if (batch := [self.encoder.transform(image) for image in images[start : start + self.batch_size]])
+        blocks = [
+            np.stack(
+                [self._embedded(encoder, [apply_view(image, view) for image in images], size) for view in self.views],
+                axis=1,
+            )
+            for encoder, size in zip(self.encoders, self.batch_sizes, strict=True)
         ]
-        return outcomes(head_logits(self.head, np.concatenate(pooled)), self.calibration)
+        return outcomes(image_logits(self.head, np.concatenate(blocks, axis=-1)), self.calibration)
+
+    def _embedded(self, encoder: Encoder, images: Sequence[Image.Image], batch_size: int) -> np.ndarray:
+        """Float16 [n, dim]."""
+        batches = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
+        return np.concatenate(
+            [
+                embed_batch(
+                    encoder, torch.stack([encoder.transform(image) for image in batch]), batch_size, self.device
+                )
+                for batch in batches
+            ]
+        )
 
 
 def write_classifier(
-    encoder: Encoder,
+    encoders: list[Encoder],
+    revisions: list[str],
     features_manifest: dict[str, Any],
     head: Head,
     calibration: Calibration,
     max_encoder_bytes: int,
-    from_hub: bool,
     synthetic: bool,
     folder: Path = FOLDER,
-) -> str:
-    """Write the folder. Returns where the encoder's weights are: `none`, `packaged`, or `hub` (over the limit).
+) -> list[str]:
+    """Write the folder. Returns where each encoder's weights are: `none`, `packaged`, or over the limit `named`.
 
-    UserError if they are over the limit and not from a hub.
+    revisions: the commit of the hub's repository that each encoder's weights came from; '' if it is not known.
     """
-    size = sum(tensor.numel() * tensor.element_size() for tensor in encoder.weights.values())
-    if size > max_encoder_bytes and not from_hub:
-        raise UserError(
-            f"the encoder takes {size / 1e6:.0f} MB, over package.max_encoder_mb, and its weights do not come from a "
-            "hub, where a user of the package could find them: raise package.max_encoder_mb"
-        )
-    where = "none" if not size else ("packaged" if size <= max_encoder_bytes else "hub")
-    if where == "packaged":
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in sorted(encoder.weights.items())}
-        write_bytes(folder / "encoder.safetensors", save(tensors))
+    described = []
+    for number, (encoder, revision) in enumerate(zip(encoders, revisions, strict=True), 1):
+        size = sum(tensor.numel() * tensor.element_size() for tensor in encoder.weights.values())
+        where = "none" if not size else (PACKAGED if size <= max_encoder_bytes else NAMED)
+        if where == PACKAGED:
+            tensors = {name: tensor.cpu().contiguous() for name, tensor in sorted(encoder.weights.items())}
+            write_bytes(folder / f"encoder-{number}.safetensors", save(tensors))
+        described.append({"weights": where, "revision": revision})
     write_head(head, folder / "head.safetensors")
     write_json(folder / "calibration.json", calibration.model_dump())
     # Not `write_json`, which rounds: a manifest is compared to the last digit when it is read again.
-    description = canonical_json({"features": features_manifest, "weights": where, "synthetic": synthetic})
+    description = canonical_json({"features": features_manifest, "encoders": described, "synthetic": synthetic})
     write_bytes(folder / "classifier.json", f"{description}\n".encode())
-    return where
+    return [encoder["weights"] for encoder in described]
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise UserError(f"{path} is missing: copy the whole folder")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"{path} is damaged ({error}): copy it again") from None

@@ -82,7 +82,9 @@ def checked(content: Any, section: str, model: type[SectionType], path: Path = P
 
 
 def _told(section: str, error: Any) -> str:
-    key = ".".join([section, *(str(part) for part in error["loc"])])
+    # A part in angle brackets tells which of several kinds of value was meant, and stands in no file.
+    parts = [str(part) for part in error["loc"] if not str(part).startswith("<")]
+    key = ".".join([section, *parts])
     if error["type"] == "missing":
         return f"{key} is missing"
     if error["type"] == "extra_forbidden":

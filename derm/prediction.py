@@ -1,7 +1,7 @@
 """Files in, a table of predictions out; a bad file costs its own row and nothing else."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,16 +13,19 @@ from derm.files import write_csv
 from derm.images import SUFFIXES, UnreadableImageError, decode, read_bytes
 
 
-def predict_files(paths: Iterable[Path], classifier_folder: Path, out: Path) -> pd.DataFrame:
+def predict_files(
+    paths: Iterable[Path], classifier_folder: Path, out: Path, encoder_weights: Sequence[Path] = ()
+) -> pd.DataFrame:
     """Classify every image and write the table to `out`.
 
     Columns: image, p_<class>..., predicted and decision (class index), predicted_name, decision_name, flag, status
-    (`ok`, or the reason why the row is empty). UserError if a folder holds no image or the classifier is unusable.
+    (`ok`, or the reason why the row is empty). encoder_weights: see `Classifier.load`.
+    UserError if a folder holds no image or the classifier is unusable.
     """
     files = list_images(paths)
     if out.is_dir() or not out.resolve().parent.is_dir():
         raise UserError(f"--out {out}: expected a file in a folder that exists")
-    classifier = Classifier.load(classifier_folder)
+    classifier = Classifier.load(classifier_folder, encoder_weights)
     if classifier.synthetic:
         print("WARNING: this classifier was trained on synthetic images: its answers mean nothing", file=sys.stderr)
     names = dict(enumerate(classifier.classes))

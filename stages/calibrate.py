@@ -11,7 +11,7 @@ from derm.decisions.threshold import threshold_for_sensitivity
 from derm.embedding.features import read_features
 from derm.figures import reliability
 from derm.files import DECIMALS, read_csv, write_csv, write_figure, write_json
-from derm.heads.head import head_logits, read_head
+from derm.heads.head import image_logits, read_head
 from derm.image_table import read_images
 from derm.measures.curves import reliability_bins
 from derm.measures.weighted import expected_calibration_error, negative_log_likelihood
@@ -36,7 +36,7 @@ def main() -> None:
     part = split[split["part"] == "calibration"]
     targets = part["target"].to_numpy()
     head = read_head()
-    logits = head_logits(head, read_features().of(part["image_id"]))
+    logits = image_logits(head, read_features().of(part["image_id"]))
     offset = [round(value, DECIMALS) for value in head.class_weights.double().log().tolist()]
     # Rounded as it is stored: the threshold must be that of the very probabilities that will be told.
     temperature = round(fit_temperature(logits - offset, targets), DECIMALS) if params.method == "temperature" else 1.0

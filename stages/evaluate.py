@@ -10,7 +10,7 @@ from derm.decisions.outcome import outcomes, read_calibration
 from derm.embedding.features import read_features
 from derm.figures import confusion_matrix, curves_by_class, reliability
 from derm.files import read_csv, write_csv, write_figure, write_json
-from derm.heads.head import head_logits, read_head
+from derm.heads.head import image_logits, read_head
 from derm.image_table import read_images
 from derm.measures.bootstrap import group_weights, intervals
 from derm.measures.curves import precision_recall_points, reliability_bins, roc_points
@@ -41,7 +41,7 @@ def main() -> None:
     metrics, tables = {}, []
     for part in PARTS:
         rows = split[split["part"] == part].merge(images[["image_id", "lesion_id"]], on="image_id")
-        told = outcomes(head_logits(head, features.of(rows["image_id"])), calibration)
+        told = outcomes(image_logits(head, features.of(rows["image_id"])), calibration)
         predictions = pd.concat(
             [rows[["image_id", "lesion_id", "group", "target"]].reset_index(drop=True), told], axis=1
         )

@@ -9,8 +9,9 @@ from derm.decisions.outcome import read_calibration
 from derm.device import choose_device
 from derm.embedding.features import read_manifest
 from derm.encoders.encoder import Encoder
-from derm.encoders.registry import EncoderParams, build_for_features
-from derm.explanation.gradcam import grad_cam
+from derm.encoders.params import EncoderParams
+from derm.encoders.registry import build_for_features
+from derm.explanation.gradcam import grad_cam, seen_box
 from derm.explanation.selection import missed, sure_and_right, sure_and_wrong
 from derm.explanation.sheets import Tile, contact_sheet
 from derm.files import read_csv, write_csv, write_json, write_png
@@ -35,7 +36,7 @@ def main() -> None:
     images = read_images().set_index("image_id")
     calibration, head = read_calibration(), read_head()
     classes = calibration.classes
-    encoder = build_for_features(encoder_params, read_manifest())
+    encoders = build_for_features(encoder_params, read_manifest()["encoders"])
     numbers = dict.fromkeys((f"p_{name}" for name in classes), float)
     predictions = read_csv(Path("data/predictions/test.csv"), target=int, predicted=int, decision=int, **numbers)
     positive = calibration.positive
@@ -62,7 +63,7 @@ def main() -> None:
         judged = "decision" if sheet == "missed" else "predicted"
         told = f"test part; {explanation}; right of each photograph: Grad-CAM of the most probable class"
         write_png(
-            PLOTS / f"{sheet}.png", contact_sheet(title, told, tiles(rows, judged, images, encoder, head, classes))
+            PLOTS / f"{sheet}.png", contact_sheet(title, told, tiles(rows, judged, images, encoders, head, classes))
         )
         shown.append(rows[["image_id", "target", "predicted", "decision", "flag"]].assign(sheet=sheet))
     write_csv(PLOTS / "shown.csv", pd.concat(shown))
@@ -70,25 +71,25 @@ def main() -> None:
 
 
 def tiles(
-    rows: pd.DataFrame, judged: str, images: pd.DataFrame, encoder: Encoder, head: Head, classes: list[str]
+    rows: pd.DataFrame, judged: str, images: pd.DataFrame, encoders: list[Encoder], head: Head, classes: list[str]
 ) -> list[Tile]:
     """A tile for each row: photograph, map of the predicted class, what was true and told; `judged` is the column
     that makes it right or wrong."""
     if rows.empty:
         return []
     device = choose_device()
-    encoder.to(device)
+    for encoder in encoders:
+        encoder.to(device)
     made = []
     for _, row in rows.iterrows():
         image = images.loc[row["image_id"]]
         photograph = read_image(image["path"], image["sha256"])
-        batch = encoder.transform(photograph)[None].to(device)
-        heat = grad_cam(encoder, head.to(device), batch, [row["predicted"]])[0]
+        (heat,) = grad_cam(encoders, head, [photograph], [row["predicted"]], device)
         told = classes[row["predicted"]]
         caption = f"true {classes[row['target']]}   told {told} {row[f'p_{told}']:.2f}"
         caption += f"   decided {classes[row['decision']]}" + ("   flagged" if row["flag"] == "1" else "")
         right = row[judged] == row["target"]
-        box = encoder.covered(photograph.width, photograph.height)
+        box = seen_box(encoders, photograph.width, photograph.height)
         made.append(Tile(photograph, heat, box, row["image_id"], caption, right))
     return made
 

@@ -7,7 +7,8 @@ from pydantic import Field
 from derm.classifier import FOLDER, write_classifier
 from derm.decisions.outcome import read_calibration
 from derm.embedding.features import read_manifest
-from derm.encoders.registry import EncoderParams, build_for_features
+from derm.encoders.params import EncoderParams, parts_of
+from derm.encoders.registry import build_for_features
 from derm.files import read_json, write_json
 from derm.heads.head import read_head
 from derm.params import Section, load
@@ -24,18 +25,17 @@ def main() -> None:
     params, encoder_params = load("package", PackageParams), load("encoder", EncoderParams)
     manifest = read_manifest()
     synthetic = read_json(Path("metrics/prepare.json"))["synthetic"]
-    encoder = build_for_features(encoder_params, manifest)
     where = write_classifier(
-        encoder,
+        build_for_features(encoder_params, manifest["encoders"]),
+        [part.revision for part in parts_of(encoder_params)],
         manifest,
         read_head(),
         read_calibration(),
         max_encoder_bytes=int(params.max_encoder_mb * 1_000_000),
-        from_hub=encoder_params.weights == "pretrained",
         synthetic=synthetic,
     )
     size = sum(path.stat().st_size for path in FOLDER.iterdir())
-    write_json(Path("metrics/package.json"), {"bytes": size, "encoder_weights": where})
+    write_json(Path("metrics/package.json"), {"bytes": size, "encoder_weights": "+".join(where)})
 
 
 if __name__ == "__main__":

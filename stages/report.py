@@ -20,9 +20,9 @@ class ReportParams(Section):
 
 def main() -> None:
     params, prepared = load("report", ReportParams), read_json(Path("metrics/prepare.json"))
-    encoder = read_json(CLASSIFIER / "classifier.json")["features"]["encoder"]
-    facts = contents.facts(prepared, encoder, read_calibration(CLASSIFIER / "calibration.json"))
-    page = render(params.title, contents.notices(prepared, encoder), facts, contents.parts())
+    features = read_json(CLASSIFIER / "classifier.json")["features"]
+    facts = contents.facts(prepared, features, read_calibration(CLASSIFIER / "calibration.json"))
+    page = render(params.title, contents.notices(prepared, features["encoders"]), facts, contents.parts())
     write_bytes(Path("plots/report/index.html"), page.encode())
 
 

@@ -1,102 +1,164 @@
-"""The extraction loop: every image through the encoder once, in any order, each vector to its row."""
+"""Every image through the encoder once in its life, and each vector to its row."""
 
+import sys
 import time
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from derm.embedding.cache import EmbeddingCache
+from derm.embedding.cache import Entry
+from derm.embedding.changes import describe, known_rate, speed_facts, told_duration
+from derm.embedding.engines import choose_engine
+from derm.embedding.forward import LEAST_BATCH_SIZE, Embedded, is_out_of_memory
+from derm.embedding.job import Item, Job, different, lacking, make_job
+from derm.embedding.loop import Phases, embed_partition
+from derm.embedding.rows import Rows
+from derm.embedding.tokens import TokenFile
+from derm.embedding.views import IDENTITY
 from derm.encoders.encoder import Encoder
 from derm.errors import UserError
-from derm.images import read_image
-from derm.workers import worker_count
 
-# Batches decoded ahead of the encoder: enough that it never waits, few enough to stay small in memory.
-AHEAD = 3
+# The first batches warm up; then so many are timed before a run whose rate was not known says how long it takes.
+WARM_UP, TIMED = 1, 4
+# A shorter wait needs no word.
+LONG = 10.0
+
+# The file of tokens for a job, whose batch size stands in its manifest.
+OpenTokens = Callable[[Job], TokenFile]
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """features: float16 [images, dim], rows as asked for; how many of them were in the cache, were computed, and
-    are byte for byte the same picture as one that was computed."""
+    """features: float16 [images, views, dim], rows as asked for. Of its embeddings (one for each row and view), so
+    many were in the cache, were computed, or are byte for byte the same picture as one that was computed.
+    batch_size: of the forward pass, as it was in the end."""
 
     features: np.ndarray
+    batch_size: int
     cached: int
     computed: int
     repeated: int
-    seconds: float
+    phases: Phases
 
 
 def extract(
-    encoder: Encoder, paths: list[str], digests: list[str], batch_size: int, device: torch.device
+    encoder: Encoder,
+    paths: Sequence[str],
+    digests: Sequence[str],
+    batch_size: int,
+    device: torch.device,
+    views: tuple[str, ...] = (IDENTITY,),
+    compiled: bool = False,
 ) -> Extraction:
-    """Embed the images (path and expected SHA-256 each), from the cache where they are in it.
+    """Embed the images (path and expected SHA-256 each) with one encoder, as `extract_job` does."""
+    items = [Item(path, digest) for path, digest in zip(paths, digests, strict=True)]
+    return extract_job(make_job(encoder, batch_size, device, views, compiled), items)
+
+
+def extract_job(job: Job, items: Sequence[Item], open_tokens: OpenTokens | None = None) -> Extraction:
+    """Embed the images of a job, from the cache where they are in it; says first what it will do.
 
     UserError names the file if an image has changed or if the encoder gives a number that is not finite.
     """
-    # Full float32 on a GPU too: its matrix units would round to ten bits, and the manifest says float32.
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    cache = EmbeddingCache(encoder.fingerprint, batch_size, device.type)
-    known = cache.read()
-    missing = [row for row, digest in enumerate(digests) if digest not in known]
-    # The same picture under two names is computed once.
-    first = {digests[row]: row for row in reversed(missing)}
-    todo = sorted(first.values())
-    started = time.monotonic()
-    encoder.to(device)
-    with tqdm(total=len(digests), initial=len(digests) - len(missing), desc="embedding", unit="img") as bar:
-        for rows, images in _decoded(encoder, paths, digests, todo, batch_size):
-            pooled = embed_batch(encoder, images, batch_size, device)
-            bad = ~np.isfinite(pooled).all(axis=1)
-            if bad.any():
-                raise UserError(f"{paths[rows[int(bad.argmax())]]}: the encoder gives a number that is not finite")
-            batch = [digests[row] for row in rows]
-            cache.write(batch, pooled)
-            known.update(zip(batch, pooled, strict=True))
-            bar.update(len(rows))
-        bar.update(len(missing) - len(todo))
-    features = np.stack([known[digest] for digest in digests])
-    cached, repeated = len(digests) - len(missing), len(missing) - len(todo)
-    return Extraction(features, cached, len(todo), repeated, time.monotonic() - started)
+    return _while_memory_lasts(job, lambda fitting: _extract(fitting, items, open_tokens))
 
 
-@torch.inference_mode()
-def embed_batch(encoder: Encoder, images: torch.Tensor, batch_size: int, device: torch.device) -> np.ndarray:
-    """Float32 [n, 3, height, width] with n up to `batch_size` -> float16 [n, dim].
+def embed_share(job: Job, items: Sequence[Item], partition: int, partitions: int) -> Phases:
+    """Bring into the cache what it lacks of one partition (from 0) of the items. UserError as `extract_job`."""
 
-    A smaller batch is filled up: kernels are chosen by batch size, and the last bits with them.
-    """
-    count = len(images)
-    if count < batch_size:
-        images = torch.cat([images, images[-1:].expand(batch_size - count, -1, -1, -1)])
-    pooled = encoder.embed(images.to(device, non_blocking=True))
-    return pooled[:count].cpu().numpy().astype(np.float16)
+    def embed(fitting: Job) -> Phases:
+        digests = {item.digest for item in items[partition::partitions]}
+        absent = lacking(fitting, digests)
+        print(describe(fitting, digests, absent, known_rate(fitting)), flush=True)
+        with tqdm(total=sum(map(len, absent.values())), unit="img") as bar:
+
+            def receive(view: str, items: Sequence[Item], embedded: Embedded) -> None:
+                bar.update(len(items))
+
+            return embed_partition(fitting, items, partition, partitions, receive)
+
+    return _while_memory_lasts(job, embed)
 
 
-def _decoded(
-    encoder: Encoder, paths: list[str], digests: list[str], rows: list[int], batch_size: int
-) -> Iterator[tuple[list[int], torch.Tensor]]:
-    """Batches of rows and their images, decoded by threads ahead of their use."""
-
-    def load(row: int) -> torch.Tensor:
-        return encoder.transform(read_image(paths[row], digests[row]))
-
-    batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-    with ThreadPoolExecutor(worker_count()) as pool:
-        waiting: deque[tuple[list[int], list[Future[torch.Tensor]]]] = deque()
+def _while_memory_lasts(job: Job, work: Callable[[Job], Result]) -> Result:
+    """Out of memory, the work begins again with half the images at once. UserError below two."""
+    while True:
         try:
-            for batch in batches:
-                waiting.append((batch, [pool.submit(load, row) for row in batch]))
-                if len(waiting) > AHEAD:
-                    ready, images = waiting.popleft()
-                    yield ready, torch.stack([image.result() for image in images])
-            while waiting:
-                ready, images = waiting.popleft()
-                yield ready, torch.stack([image.result() for image in images])
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            return work(job)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Outside the handler, which would keep alive what fills the memory.
+        where = f"{job.name}: no memory on {job.device} for {job.batch_size} images"
+        if job.batch_size // 2 < LEAST_BATCH_SIZE:
+            size = speed_facts(job)["size"]
+            raise UserError(
+                f"{where}{f' of {size[0]}x{size[1]}' if size else ''} at once: take a smaller encoder.image_size, "
+                "encoder.precision=bfloat16, a smaller encoder, or a device with more memory (DERM_DEVICE)"
+            )
+        print(f"WARNING: {where} at once: beginning again with {job.batch_size // 2}", file=sys.stderr)
+        job = job.with_batch_size(job.batch_size // 2)
+        if job.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _extract(job: Job, items: Sequence[Item], open_tokens: OpenTokens | None) -> Extraction:
+    if open_tokens is None:
+        return _fill(job, Rows(items, job.views))
+    with open_tokens(job) as tokens:
+        return _fill(job, Rows(items, job.views, tokens))
+
+
+def _fill(job: Job, rows: Rows) -> Extraction:
+    """From the cache what is there, from the engine what is not, and again if what another run held was damaged."""
+    engine, phases = choose_engine(), Phases()
+    rows.read(job)
+    absent = rows.lacking()
+    missing, todo = int((~rows.filled).sum()), sum(map(len, absent.values()))
+    rate = known_rate(job) if todo else None
+    digests = {view: {item.digest for item in items} for view, items in absent.items()}
+    print(describe(job, rows.digests, digests, rate), flush=True)
+    clock = _Clock(job.name, todo) if rate is None else None
+    with tqdm(total=rows.filled.size, initial=rows.filled.size - missing, unit="img", disable=not todo) as bar:
+
+        def receive(view: str, items: Sequence[Item], embedded: Embedded) -> None:
+            digests = [item.digest for item in items]
+            bar.update(rows.put(view, Entry(digests, embedded.pooled, embedded.tokens)))
+            if clock is not None:
+                clock.tick(len(items))
+
+        while any(absent.values()):
+            phases.add(engine(job, different(item for items in absent.values() for item in items), receive))
+            if not rows.filled.all():  # another process, or another machine, has computed the rest
+                before = rows.filled.sum()
+                bar.update(rows.read(job))
+                if rows.filled.sum() == before:
+                    raise RuntimeError(f"{job.name}: {(~rows.filled).sum()} embeddings are missing at the end")
+            absent = rows.lacking()
+    repeated = missing - todo
+    cached = rows.filled.size - repeated - phases.computed
+    return Extraction(rows.complete(), job.batch_size, cached, phases.computed, repeated, phases)
+
+
+class _Clock:
+    """Says once how long a run takes, when its first batches have shown it."""
+
+    def __init__(self, name: str, todo: int) -> None:
+        self._name, self._left, self._batches, self._timed, self._began = name, todo, 0, 0, 0.0
+
+    def tick(self, computed: int) -> None:
+        self._batches += 1
+        self._left -= computed
+        if self._batches == WARM_UP:
+            self._began = time.monotonic()
+        elif self._batches <= WARM_UP + TIMED:
+            self._timed += computed
+            seconds = self._left * (time.monotonic() - self._began) / self._timed
+            if self._batches == WARM_UP + TIMED and seconds > LONG:
+                tqdm.write(f"{self._name}: {self._left:,} more take about {told_duration(seconds)}", file=sys.stdout)

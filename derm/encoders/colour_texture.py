@@ -31,7 +31,6 @@ from torch import Tensor
 from torch.nn import functional
 
 IMAGE_SIZE = 128
-VERSION = 1  # part of the fingerprint: raised whenever a number of the bank changes
 
 GRID = 32  # side of the maps: one cell is 4x4 pixels of the image
 SCALES = 5  # pyramid levels; Gaussian width 1, 2, 4, 8 and 16 pixels of the image

@@ -16,15 +16,17 @@ from derm.files import canonical_json
 class Encoder:
     """A frozen encoder; nothing else of it is known outside `derm.encoders`.
 
-    maps: float32 [batch, 3, height, width] -> spatial responses, before pooling.
-    pooling: responses -> float32 [batch, dim].
+    maps: [batch, 3, height, width] of `dtype` -> spatial responses, before pooling.
+    pooling: responses -> [batch, dim].
     transform: upright RGB image -> float32 [3, height, width], as the encoder's own recipe says.
-    manifest: what defines the features' content (name, weights digest, transform, pooling, precision); its digest
-        is the fingerprint, so that features of another weight or transform can never be taken for these.
+    manifest: what defines the features' content (name, weights digest, transform, pooling, precision, and `code`, the
+        digest of the modules that define it); its digest is the fingerprint, so that features of another weight or
+        transform can never be taken for these. It is also all that is needed to build the encoder again, but weights.
     cam_layer: the module whose output Grad-CAM weighs.
-    to_grid: that output -> [batch, channels, rows, columns].
+    to_grid: that output, or the maps -> [batch, channels, rows, columns], float32.
     covered: (width, height) of an upright image -> (left, top, right, bottom) of what the transform keeps of it.
-    weights: name -> tensor of what was learned; empty for an encoder without weights.
+    weights: name -> tensor of what was learned, as it was stored; empty for an encoder without weights.
+    dtype: what is computed in.
     """
 
     maps: nn.Module
@@ -35,10 +37,16 @@ class Encoder:
     to_grid: Callable[[torch.Tensor], torch.Tensor]
     covered: Callable[[int, int], tuple[float, float, float, float]]
     weights: dict[str, torch.Tensor]
+    dtype: torch.dtype = torch.float32
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """Float32 [batch, 3, height, width] -> pooled features, float32 [batch, dim]."""
-        return self.pooling(self.maps(images)).float()
+        return self.pooling(self.maps(images.to(self.dtype))).float()
+
+    def embed_with_grid(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `embed`, and beside it what was pooled: float32 [batch, channels, rows, columns]."""
+        maps = self.maps(images.to(self.dtype))
+        return self.pooling(maps).float(), self.to_grid(maps).float()
 
     def to(self, device: torch.device) -> "Encoder":
         """Move the weights; returns itself."""

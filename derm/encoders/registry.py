@@ -1,86 +1,112 @@
-"""From `encoder` params to an encoder."""
+"""From `encoder` params to encoders, and from manifests back to them."""
 
 import difflib
+import sys
+from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+import torch
 
 from derm.encoders.encoder import Encoder
+from derm.encoders.params import COLOUR_TEXTURE, EncoderParams, PartParams, parts_of
 from derm.errors import UserError
-from derm.params import Section
 
-
-class EncoderParams(Section):
-    """Section `encoder`: which frozen network, and which weights.
-
-    weights: `none` (an encoder without any), `pretrained` (from its hub), `random` (seeded) or a safetensors file.
-    """
-
-    name: str = Field(min_length=1)
-    weights: str = Field(min_length=1)
-    weights_sha256: str = Field(pattern=r"^([0-9a-f]{64})?$")
-    model_args: dict[str, Any]
-    seed: int = Field(ge=0, lt=2**63)
-
-
-COLOUR_TEXTURE = "colour-texture"
 TIMM = "timm/"
+TRANSFORMERS = "hf/"
+NAMED = ("medgemma-4b", "medsiglip-448")
 
 
-def build_encoder(params: EncoderParams) -> Encoder:
-    """The encoder that the params name, on CPU, in evaluation mode.
+def build_encoders(params: EncoderParams) -> list[Encoder]:
+    """The encoders that the params name, joined by `+`, in their order; on CPU, in evaluation mode.
 
     UserError for an unknown name (with the nearest known one), for weights that cannot be had and for a wrong digest.
     """
+    return [build_encoder(part) for part in parts_of(params)]
+
+
+def build_encoder(params: PartParams, compare_digest: bool = True) -> Encoder:
+    """One encoder. `compare_digest`: see `derm.encoders.weights.checked_path`."""
     if params.name == COLOUR_TEXTURE:
         from derm.encoders.colour_texture_encoder import build
 
-        return build(params.weights, params.model_args)
+        return build(params)
     if params.name.startswith(TIMM):
-        from derm.encoders.timm_encoder import build_from_params
+        from derm.encoders.timm_encoder import build as build_timm
 
-        return build_from_params(
-            params.name.removeprefix(TIMM), params.weights, params.weights_sha256, params.model_args, params.seed
-        )
+        return build_timm(params, compare_digest)
+    if params.name.startswith(TRANSFORMERS) or params.name in NAMED:
+        from derm.encoders.transformers_encoder import build as build_transformers
+
+        return build_transformers(params, compare_digest)
     raise UserError(f"encoder.name: unknown encoder {params.name!r}; {_nearest(params.name)}")
 
 
-def build_for_features(params: EncoderParams, manifest: dict[str, Any]) -> Encoder:
-    """The encoder that made the features with this manifest; the params only say where its weights lie.
+def build_for_features(params: EncoderParams, manifests: list[dict[str, Any]]) -> list[Encoder]:
+    """The encoders that made the features with these manifests; the params only say where their weights lie.
 
     UserError if what the params name is another encoder.
     """
-    encoder = build_encoder(params)
-    if encoder.manifest != manifest["encoder"]:
+    # The manifest has the digest of the tensors themselves: the file's own need not be computed again.
+    encoders = [build_encoder(part, compare_digest=False) for part in parts_of(params)]
+    if [encoder.manifest for encoder in encoders] != manifests:
         raise UserError(f"encoder {params.name} is not the one that made data/features: run `dvc repro featurize`")
-    return encoder
+    return encoders
 
 
-def build_as_described(manifest: dict[str, Any], state: dict[str, Any] | None) -> Encoder:
-    """The encoder of a manifest, with the weights in `state` (None: it has none, or they come from the hub).
+def build_as_described(manifest: dict[str, Any], state: dict[str, torch.Tensor] | None, revision: str = "") -> Encoder:
+    """The encoder of a manifest, with the weights in `state` (None: it has none, or they come from the hub, at the
+    commit `revision`).
 
-    UserError if the result's fingerprint is not the manifest's.
+    UserError if the result's manifest is another one; only a warning if no more than the code has changed since.
     """
-    if manifest["encoder"] == COLOUR_TEXTURE:
-        from derm.encoders.colour_texture_encoder import build
+    name = manifest["encoder"]
+    if name == COLOUR_TEXTURE:
+        from derm.encoders.colour_texture_encoder import rebuild
 
-        encoder = build("none", {})
+        encoder = rebuild()
+    elif name.startswith(TIMM):
+        from derm.encoders.timm_encoder import rebuild as rebuild_timm
+
+        encoder = rebuild_timm(manifest, state, revision)
     else:
-        from derm.encoders.timm_encoder import build_from_manifest
+        from derm.encoders.transformers_encoder import rebuild as rebuild_transformers
 
-        encoder = build_from_manifest(manifest, state)
-    if encoder.manifest != manifest:
-        differing = [key for key in manifest if encoder.manifest.get(key) != manifest[key]]
+        encoder = rebuild_transformers(manifest, state, revision)
+    differing = [key for key in manifest if encoder.manifest.get(key) != manifest[key]]
+    if differing == ["code"]:
+        print(f"WARNING: the code of encoder {name} has changed since; its numbers may have too", file=sys.stderr)
+    elif encoder.manifest != manifest:
         raise UserError(
-            f"encoder {manifest['encoder']} is not the one that made these features: {', '.join(differing)} differ; "
+            f"encoder {name} is not the one that made these features: {', '.join(differing)} differ; "
             "install the versions in requirements.lock, or run `dvc repro` to embed anew"
         )
     return encoder
 
 
+def read_state(manifest: dict[str, Any], path: Path) -> dict[str, torch.Tensor]:
+    """The weights of the encoder of a manifest, from a file or folder as `encoder.weights` names them."""
+    params = PartParams(
+        name=manifest["encoder"],
+        weights=str(path),
+        weights_sha256="",
+        revision="",
+        model_args=manifest.get("model_args", {}),
+        seed=0,
+        image_size=None,
+        resize=None,
+        interpolation=None,
+        pooling=None,
+        precision="float32",
+    )
+    return build_encoder(params, compare_digest=False).weights
+
+
 def _nearest(name: str) -> str:
     import timm
 
-    known = [COLOUR_TEXTURE, *(TIMM + model for model in timm.list_models())]
+    known = [COLOUR_TEXTURE, *NAMED, *(TIMM + model for model in timm.list_models())]
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)
-    return f"the nearest known name is {nearest[0]!r} (colour-texture, or timm/<any model of timm>)"
+    return (
+        f"the nearest known name is {nearest[0]!r} (`python -m derm encoders` lists them; also hf/<repository>, and "
+        "several joined by +)"
+    )

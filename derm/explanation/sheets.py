@@ -15,7 +15,8 @@ COLUMNS = 3
 class Tile:
     """One image.
 
-    photograph: upright RGB. heat: float [rows, columns] in [0, 1], over `box` (left, top, right, bottom) of it.
+    photograph: upright RGB. heat: float [rows, columns] in [0, 1], over all of it. box: (left, top, right, bottom) of
+    what of it was seen.
     """
 
     photograph: Image.Image
@@ -30,7 +31,9 @@ def overlay(tile: Tile) -> Image.Image:
     """What the encoder saw of the photograph, coloured where the map is high and left alone where it is low."""
     left, top, right, bottom = (round(edge) for edge in tile.box)
     seen = ImageOps.contain(tile.photograph.crop((left, top, right, bottom)), (WIDTH, HEIGHT))
-    heat = Image.fromarray((tile.heat * 255).astype(np.uint8)).resize(seen.size, Image.Resampling.BILINEAR)
+    across, down = tile.heat.shape[1] / tile.photograph.width, tile.heat.shape[0] / tile.photograph.height
+    part = (left * across, top * down, right * across, bottom * down)
+    heat = Image.fromarray((tile.heat * 255).astype(np.uint8)).resize(seen.size, Image.Resampling.BILINEAR, part)
     strength = np.asarray(heat, dtype=np.float64) / 255
     colours = colormaps["viridis"](strength)[..., :3] * 255
     opacity = 0.75 * strength[..., None] ** 0.8

@@ -24,7 +24,7 @@ class HeadParams(Section):
 
 
 class Head(nn.Module):
-    """Features [n, dim] -> logits [n, classes].
+    """Features [..., dim] -> logits [..., classes].
 
     Means and scales are fitted on the training part and are the head's own: features are stored as the encoder
     gives them. No hidden layer makes it a linear head. `class_weights` are those of the loss it was trained with:
@@ -50,9 +50,10 @@ class Head(nn.Module):
         self.output = nn.Linear(width, classes)
 
     def fit_standardisation(self, features: np.ndarray) -> None:
-        """Set means and scales from the training part's features, float64 [n, dim]; a constant one keeps scale 1."""
-        scale = features.std(axis=0)
-        self.mean.copy_(torch.from_numpy(features.mean(axis=0)))
+        """Set means and scales from the training part's features, float64 [..., dim]; a constant one keeps scale 1."""
+        rows = features.reshape(-1, features.shape[-1])
+        scale = rows.std(axis=0)
+        self.mean.copy_(torch.from_numpy(rows.mean(axis=0)))
         self.scale.copy_(torch.from_numpy(np.where(scale > 1e-8, scale, 1.0)))
 
     def standardise(self, features: torch.Tensor) -> torch.Tensor:
@@ -65,8 +66,16 @@ class Head(nn.Module):
 
 @torch.inference_mode()
 def head_logits(head: Head, features: np.ndarray) -> np.ndarray:
-    """Logits float64 [n, classes] of float features [n, dim]."""
+    """Logits float64 [..., classes] of float features [..., dim]."""
     return head.double().eval()(torch.from_numpy(features.astype(np.float64))).numpy()
+
+
+def image_logits(head: Head, features: np.ndarray) -> np.ndarray:
+    """Logits float64 [n, classes] of images from float features [n, views, dim]: the mean over the views.
+
+    Averaging logits averages the classes' odds geometrically, and leaves a linear head linear.
+    """
+    return head_logits(head, features).mean(axis=1)
 
 
 def write_head(head: Head, path: Path = HEAD_FILE) -> None:

@@ -18,6 +18,7 @@ def fit_linear(head: Head, data: TrainingData, params: TrainParams) -> tuple[Hea
     The penalties are tried from the strongest down, until one is worse on val than the one before it.
 
     head: no hidden layer, standardisation fitted. Each penalty starts from the weights of the one before it.
+    The loss is the mean over all views of the training images: what drawing one of them at a time would tend to.
     Returns the best head, the curves over the whole sweep (fact: `l2`) and what was chosen.
 
     The features are strongly correlated, which makes L-BFGS crawl. It is run in the features' principal axes, each
@@ -25,9 +26,11 @@ def fit_linear(head: Head, data: TrainingData, params: TrainParams) -> tuple[Hea
     penalty as it is, and the scaling is undone inside it).
     """
     head = head.double()
-    x_train = head.standardise(torch.from_numpy(data.train_features))
-    x_val = head.standardise(torch.from_numpy(data.val_features))
-    y_train, y_val = torch.from_numpy(data.train_targets), torch.from_numpy(data.val_targets)
+    views = data.train_features.shape[1]
+    x_train = head.standardise(torch.from_numpy(data.train_features)).flatten(0, 1)
+    # The mean of a linear head's logits is that of its features.
+    x_val = head.standardise(torch.from_numpy(data.val_features)).mean(1)
+    y_train, y_val = torch.from_numpy(data.train_targets).repeat_interleave(views), torch.from_numpy(data.val_targets)
     variances, axes = torch.linalg.eigh(x_train.T @ x_train / len(x_train))
     z_train, z_val = x_train @ axes, x_val @ axes
     classes = head.shape["classes"]

@@ -13,12 +13,13 @@ from derm.optimise import cosine_with_warmup
 
 
 def fit_mlp(head: Head, data: TrainingData, params: TrainParams) -> tuple[Head, Curves, dict]:
-    """Train in float32 on shuffled batches; keep the weights of the epoch with the lowest val loss.
+    """Train in float32 on shuffled batches, one drawn view of each image; keep the weights of the epoch with the
+    lowest val loss.
 
     head: with hidden layers, standardisation fitted. Weight decay is on weight matrices only, not on biases.
     Returns the best head, the curves (a step is an epoch; fact: `learning_rate`) and what was chosen.
     """
-    shuffling = torch.Generator().manual_seed(params.seed)
+    shuffling, drawing = torch.Generator().manual_seed(params.seed), torch.Generator().manual_seed(params.seed)
     torch.manual_seed(params.seed)
     head = head.float()
     for layer in head.modules():
@@ -43,14 +44,15 @@ def fit_mlp(head: Head, data: TrainingData, params: TrainParams) -> tuple[Head, 
         total = 0.0
         for rows in torch.randperm(len(x_train), generator=shuffling).split(params.batch_size):
             optimiser.zero_grad()
-            loss = data.loss(head(x_train[rows]), y_train[rows])
+            views = torch.randint(x_train.shape[1], rows.shape, generator=drawing)
+            loss = data.loss(head(x_train[rows, views]), y_train[rows])
             loss.backward()
             optimiser.step()
             schedule.step()
             total += float(loss.detach()) * len(rows)
         head.eval()
         with torch.no_grad():
-            logits = head(x_val)
+            logits = head(x_val).mean(1)
             val_loss = float(data.loss(logits, y_val))
         rate = float(schedule.get_last_lr()[0])
         curves.add(total / len(x_train), logits, y_val, val_loss, learning_rate=rate)

@@ -29,7 +29,10 @@ class TrainParams(Section):
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Features float64 [n, dim] and targets int64 [n] of two parts, and the loss: (logits, targets) -> scalar."""
+    """Features float64 [n, views, dim] and targets int64 [n] of two parts, and the loss: (logits, targets) -> scalar.
+
+    Training draws among an image's views, or takes each of them as an image; on val its logits are their mean.
+    """
 
     train_features: np.ndarray
     train_targets: np.ndarray

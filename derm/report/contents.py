@@ -15,13 +15,16 @@ PLOTS = Path("plots")
 FIRST = ("decision.balanced_accuracy", "melanoma.auc", "macro_auc", "ece", "balanced_accuracy", "flag.sensitivity")
 
 
-def notices(prepared: dict[str, Any], encoder: dict[str, Any]) -> list[str]:
-    """What a reader must know before any number; prepared: metrics/prepare.json; encoder: its manifest."""
+def notices(prepared: dict[str, Any], encoders: list[dict[str, Any]]) -> list[str]:
+    """What a reader must know before any number; prepared: metrics/prepare.json; encoders: their manifests."""
     told = ["For research. Not a medical device: no decision about a person may rest on these numbers."]
     if prepared["synthetic"]:
         told.insert(0, "The images are SYNTHETIC, drawn by this repository: the numbers mean nothing clinically.")
-    if encoder.get("weights") == "random":
-        told.insert(0, "The encoder's weights are RANDOM: a trial of the machinery, not of the encoder.")
+    told[:0] = [
+        f"The weights of {encoder['encoder']} are RANDOM: a trial of the machinery, not of the encoder."
+        for encoder in encoders
+        if encoder["weights"] == "random"
+    ]
     if prepared["without_lesion_id"]:
         told.append(
             f"{prepared['without_lesion_id']} images have no lesion id: a lesion may stand on both sides of the split."
@@ -29,19 +32,27 @@ def notices(prepared: dict[str, Any], encoder: dict[str, Any]) -> list[str]:
     return told
 
 
-def facts(prepared: dict[str, Any], encoder: dict[str, Any], calibration: Calibration) -> dict[str, str]:
-    """Data, encoder (its manifest) and decision in a line each."""
+def facts(prepared: dict[str, Any], features: dict[str, Any], calibration: Calibration) -> dict[str, str]:
+    """Data, encoder and decision in a line each; features: their manifest."""
     split, calibrated = read_json(Path("metrics/split.json")), read_json(Path("metrics/calibrate.json"))
     return {
         "images": f"{prepared['images']} in {prepared['groups']} groups; {prepared['rejected']} rows rejected",
         "groups by part": ", ".join(
             f"{part} {counts['groups']}" for part, counts in split.items() if isinstance(counts, dict)
         ),
-        "encoder": encoder["encoder"],
-        "encoder weights": encoder.get("weights_digest", "none"),
+        "encoder": "; ".join(_encoder(encoder) for encoder in features["encoders"]),
+        "encoder weights": "; ".join(encoder.get("weights_digest", "none") for encoder in features["encoders"]),
+        "views of an image": ", ".join(features["views"]),
         "decision": _rule(calibration),
         "flag": _flag(calibration, calibrated.get("flag_positives", 0)),
     }
+
+
+def _encoder(manifest: dict[str, Any]) -> str:
+    recipe = manifest["transform"]
+    rows, columns = recipe["size"]
+    told = f"{manifest['encoder']} at {columns}x{rows} px ({recipe['resize']}, {recipe['interpolation']})"
+    return told + f", pooled by {manifest['pooling']}, {manifest['precision']}"
 
 
 def parts() -> list[Part]:

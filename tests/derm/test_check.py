@@ -28,7 +28,13 @@ def test_it_tells_what_a_run_will_find_and_take(tmp_path: Path) -> None:
     assert f"{len(folder.rows)} images listed, 0 rows refused" in done.stdout
     by_part = next(line for line in done.stdout.splitlines() if line.startswith("all ")).split()
     assert int(by_part[-1]) == 7 * 14 == sum(int(count) for count in by_part[1:-1])
-    for told in ("colour-texture on cpu", "no token needed", "GB free", f"the other {len(folder.rows)} take about"):
+    for told in (
+        "colour-texture on cpu",
+        "no token needed",
+        "GB free",
+        f"colour-texture: {len(folder.rows)} images to embed (this enc",
+        "takes about",
+    ):
         assert told in done.stdout
     assert not (tmp_path / "data/prepared").exists()
 

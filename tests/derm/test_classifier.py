@@ -14,18 +14,19 @@ from safetensors.torch import load_file, save_file
 
 from derm.classifier import Classifier, write_classifier
 from derm.decisions.outcome import Calibration, outcomes
-from derm.embedding.extract import extract
+from derm.embedding.features import features_manifest
+from derm.embedding.forward import CPU_BATCH_SIZE, embed_batch
+from derm.embedding.views import apply_view, view_names
 from derm.encoders.encoder import Encoder
-from derm.encoders.registry import build_encoder
+from derm.encoders.registry import build_encoders
 from derm.errors import UserError
-from derm.heads.head import Head, head_logits
-from derm.images import decode, digest
+from derm.heads.head import Head, image_logits
+from derm.images import decode
 from derm.prediction import list_images, predict_files
 from tests.derm.decisions.calibrations import calibration
-from tests.derm.encoders.params import params
+from tests.derm.encoders.params import section
 
 CLASSES = ["bcc", "mel", "nv"]
-BATCH = 4
 
 
 def pictures(count: int) -> list[Image.Image]:
@@ -47,45 +48,66 @@ def photographs(folder: Path, count: int = 7) -> list[Path]:
 @dataclass
 class Package:
     folder: Path
-    encoder: Encoder
+    encoders: list[Encoder]
+    manifest: dict[str, Any]
     head: Head
     calibration: Calibration
 
+    def features(self, images: list[Image.Image]) -> np.ndarray:
+        """Float16 [n, views, dim], one image, view and encoder at a time."""
+        cpu = torch.device("cpu")
+        rows = [
+            [
+                np.concatenate(
+                    [
+                        embed_batch(encoder, encoder.transform(apply_view(image, view))[None], CPU_BATCH_SIZE, cpu)[0]
+                        for encoder in self.encoders
+                    ]
+                )
+                for view in self.manifest["views"]
+            ]
+            for image in images
+        ]
+        return np.array(rows)
 
-def package(folder: Path, changes: dict[str, Any] | None = None, **calibrated: Any) -> Package:
+    def write(self, folder: Path, limit: int = 10_000_000) -> list[str]:
+        revisions = ["" for _ in self.encoders]
+        return write_classifier(
+            self.encoders, revisions, self.manifest, self.head, self.calibration, limit, False, folder
+        )
+
+
+def package(folder: Path, changes: dict[str, Any] | None = None, views: int = 1, **calibrated: Any) -> Package:
     """A classifier folder with a random head that tells the pictures apart."""
-    encoder = build_encoder(params(**(changes or {})))
-    images = torch.stack([encoder.transform(picture) for picture in pictures(12)])
-    with torch.inference_mode():
-        features = encoder.embed(images).numpy().astype(np.float64)
+    encoders = build_encoders(section(**(changes or {})))
+    made = Package(folder, encoders, {"views": list(view_names(views))}, Head(1, [], 1, 0.0), calibration(**calibrated))
+    features = made.features(pictures(12)).astype(np.float64)
     torch.manual_seed(1)
-    head = Head(features.shape[1], [], 3, 0.0)
-    head.fit_standardisation(features)
-    manifest = {"encoder": encoder.manifest, "batch_size": BATCH, "views": 1}
-    made = Package(folder, encoder, head, calibration(**calibrated))
-    assert write_classifier(encoder, manifest, head, made.calibration, 10_000_000, False, False, folder) in (
-        "packaged",
-        "none",
-    )
+    made.head = Head(features.shape[-1], [], 3, 0.0)
+    made.head.fit_standardisation(features)
+    manifests, batches = [encoder.manifest for encoder in encoders], [CPU_BATCH_SIZE for _ in encoders]
+    sizes = [encoder.manifest["transform"]["size"] for encoder in encoders]
+    dims = [encoder.embed(torch.zeros(1, 3, *size)).shape[1] for encoder, size in zip(encoders, sizes, strict=True)]
+    made.manifest = features_manifest(manifests, dims, batches, "cpu", view_names(views), False, None)
+    assert set(made.write(folder)) <= {"packaged", "none"}
     return made
 
 
-ENCODERS: list[dict[str, Any]] = [
-    {},
-    {"name": "timm/test_vit"},
-    {"name": "colour-texture", "weights": "none"},
-    {"model_args": {"global_pool": "max"}},
+ENCODERS: list[tuple[dict[str, Any], int]] = [
+    ({}, 1),
+    ({"name": "timm/test_vit", "resize": "squash", "pooling": "mean"}, 1),
+    ({"name": "colour-texture", "weights": "none"}, 10),
+    ({"name": "colour-texture+timm/test_vit", "precision": "bfloat16"}, 2),
 ]
 
 
-@pytest.mark.parametrize("changes", ENCODERS)
-def test_predicts_what_the_chain_gives(workspace: Path, cpu: torch.device, changes: dict[str, Any]) -> None:
-    """The oracle is the chain: featurize through the cache, the head's logits, the outcomes."""
-    made = package(workspace / "classifier", changes)
-    paths = photographs(workspace / "images")
-    digests = [digest(path.read_bytes()) for path in paths]
-    features = extract(made.encoder, [str(path) for path in paths], digests, BATCH, cpu).features
-    expected = outcomes(head_logits(made.head, features), made.calibration)
+@pytest.mark.parametrize(("changes", "views"), ENCODERS)
+def test_predicts_what_the_chain_gives(workspace: Path, cpu: torch.device, changes: dict[str, Any], views: int) -> None:
+    """The oracle goes through one image, view and encoder at a time."""
+    made = package(workspace / "classifier", changes, views)
+    paths = photographs(workspace / "images", 10)
+    features = made.features([decode(path.read_bytes()) for path in paths])
+    expected = outcomes(image_logits(made.head, features), made.calibration)
     classifier = Classifier.load(workspace / "classifier")
     assert classifier.classes == CLASSES
     actual = classifier.predict([decode(path.read_bytes()) for path in paths])
@@ -101,7 +123,7 @@ def test_the_same_package_has_the_same_bytes(workspace: Path, cpu: torch.device)
     for name in ("one", "two"):
         package(workspace / name)
     files = sorted(path.name for path in (workspace / "one").iterdir())
-    assert files == ["calibration.json", "classifier.json", "encoder.safetensors", "head.safetensors"]
+    assert files == ["calibration.json", "classifier.json", "encoder-1.safetensors", "head.safetensors"]
     for name in files:
         assert (workspace / "one" / name).read_bytes() == (workspace / "two" / name).read_bytes(), name
 
@@ -110,7 +132,7 @@ def test_an_encoder_with_many_decimals_in_its_manifest_can_be_loaded(workspace: 
     """The means of CLIP models have eight decimals."""
     overlay = {"mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711]}
     made = package(workspace / "classifier", {"model_args": {"pretrained_cfg_overlay": overlay}})
-    assert Classifier.load(workspace / "classifier").encoder.fingerprint == made.encoder.fingerprint
+    assert Classifier.load(workspace / "classifier").encoders[0].fingerprint == made.encoders[0].fingerprint
 
 
 def refusal(folder: Path) -> str:
@@ -120,7 +142,7 @@ def refusal(folder: Path) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["classifier.json", "calibration.json", "head.safetensors", "encoder.safetensors"])
+@pytest.mark.parametrize("name", ["classifier.json", "calibration.json", "head.safetensors", "encoder-1.safetensors"])
 def test_a_missing_file_is_named(workspace: Path, cpu: torch.device, name: str) -> None:
     package(workspace / "classifier")
     (workspace / "classifier" / name).unlink()
@@ -129,7 +151,7 @@ def test_a_missing_file_is_named(workspace: Path, cpu: torch.device, name: str) 
 
 def test_weights_that_were_tampered_with_are_refused(workspace: Path, cpu: torch.device) -> None:
     package(workspace / "classifier")
-    path = workspace / "classifier/encoder.safetensors"
+    path = workspace / "classifier/encoder-1.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
@@ -145,7 +167,7 @@ def test_weights_that_were_tampered_with_are_refused(workspace: Path, cpu: torch
         "head.safetensors",
         "calibration.json",
         "classifier.json",
-        pytest.param("encoder.safetensors"),
+        pytest.param("encoder-1.safetensors"),
     ],
 )
 def test_a_file_that_was_cut_is_named(workspace: Path, cpu: torch.device, name: str) -> None:
@@ -156,19 +178,24 @@ def test_a_file_that_was_cut_is_named(workspace: Path, cpu: torch.device, name: 
 
 
 def test_an_encoder_over_the_limit_is_named_and_not_copied(workspace: Path, cpu: torch.device) -> None:
+    """Whoever uses it says where the weights are; others are refused."""
     made = package(workspace / "classifier")
-    size = sum(tensor.numel() * tensor.element_size() for tensor in made.encoder.weights.values())
-    manifest = {"encoder": made.encoder.manifest, "batch_size": BATCH, "views": 1}
-    for limit, where in ((size, "packaged"), (size - 1, "hub")):
+    weights = made.encoders[0].weights
+    size = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
+    for limit, where in ((size, "packaged"), (size - 1, "named")):
         folder = workspace / where
-        assert (
-            write_classifier(made.encoder, manifest, made.head, made.calibration, limit, True, False, folder) == where
-        )
-        assert (folder / "encoder.safetensors").is_file() == (where == "packaged")
-    with pytest.raises(UserError, match=r"package\.max_encoder_mb"):
-        write_classifier(
-            made.encoder, manifest, made.head, made.calibration, size - 1, False, False, workspace / "no_hub"
-        )
+        assert made.write(folder, limit) == [where]
+        assert (folder / "encoder-1.safetensors").is_file() == (where == "packaged")
+    save_file(weights, workspace / "weights.safetensors")
+    image = pictures(1)
+    named = Classifier.load(workspace / "named", [workspace / "weights.safetensors"])
+    pd.testing.assert_frame_equal(named.predict(image), Classifier.load(workspace / "packaged").predict(image))
+    weights["conv1.0.weight"] = weights["conv1.0.weight"] + 1
+    save_file(weights, workspace / "others.safetensors")
+    with pytest.raises(UserError, match="weights_digest differ"):
+        Classifier.load(workspace / "named", [workspace / "others.safetensors"])
+    with pytest.raises(UserError, match="needs no such weights"):
+        Classifier.load(workspace / "packaged", [workspace / "weights.safetensors"])
 
 
 def test_files_in_and_a_table_out(workspace: Path, cpu: torch.device) -> None:

@@ -161,6 +161,7 @@ def test_too_many_unusable_rows_stop_the_run(folder: Folder) -> None:
 
 def test_an_image_changed_after_prepare(folder: Folder) -> None:
     prepare.main()
+    prepare_external.main()
     Image.new("RGB", (64, 48), "red").save(folder.image(7))
     message = failure(featurize.main)
     assert folder.image(7).name in message and "changed" in message
@@ -279,11 +280,38 @@ def test_wrong_params(folder: Folder, section: str, values: dict, told: str) -> 
         ({"name": "timm/test_resnet"}, "needs some"),
         ({"name": "timm/test_resnet", "weights": "weights.pt"}, ".safetensors"),
         ({"name": "timm/test_resnet", "weights": "absent.safetensors"}, "absent.safetensors"),
+        ({"precision": "float16"}, "overflow in float16"),
+        ({"precision": "bfloat16"}, "colour-texture counts in narrow bins"),
+        ({"image_size": 64}, "colour-texture has one input"),
+        ({"image_size": "large"}, "encoder.image_size is 'large', expected auto, or a whole number of pixels"),
+        ({"revision": "main"}, "encoder.revision is 'main', expected a commit"),
+        ({"resize": "stretch"}, "encoder.resize is 'stretch', expected 'auto', 'squash', 'pad' or 'crop'"),
+        ({"name": "timm/test_resnet", "weights": "random", "pooling": "cls"}, "expected one of auto, mean"),
+        ({"name": "colour-texture+colour-texture"}, "different ones joined by +"),
+        ({"name": "colour-texture+timm/test_resnet"}, "timm/test_resnet needs some"),
+        ({"name": "colour-texture+timm/test_resnet", "weights": ["none"]}, "one for each of the 2 encoders"),
+        ({"name": "timm/test_resnet+timm/test_vit", "weights": "own.safetensors"}, "give a list"),
+        ({"name": "hf/nobody/nothing", "weights": "none"}, "hf/nobody/nothing needs some"),
     ],
 )
 def test_wrong_encoders(folder: Folder, values: dict, told: str) -> None:
     prepare.main()
     set_params(encoder=values)
+    assert told in failure(featurize.main)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"views": 17}, "features.views is 17, expected less than or equal to 16"),
+        ({"batch_size": 1}, "features.batch_size is 1"),
+        ({"tokens": True}, "encoder.name joins several"),
+        ({"token_pooling": 3}, "features.token_pooling is 3"),
+    ],
+)
+def test_wrong_features(folder: Folder, values: dict, told: str) -> None:
+    prepare.main()
+    set_params(encoder={"name": "colour-texture+timm/test_resnet", "weights": "random"}, features=values)
     assert told in failure(featurize.main)
 
 

@@ -5,27 +5,47 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
-from derm.embedding.features import Features, read_features, read_manifest, write_features
+from derm.embedding.features import Features, FeaturesParams, features_manifest, read_features, read_manifest
+from derm.embedding.features import write_features as write
+from derm.embedding.tokens import TokenFile
 from derm.errors import UserError
 
 POOLED = np.arange(24, dtype=np.float16).reshape(4, 2, 3)
-FEATURES = Features(POOLED, ["c", "a", "007", "b"], {"encoder": {"encoder": "fake"}, "views": 2, "batch_size": 8})
+MANIFEST = features_manifest([{"encoder": "fake"}], [3], [8], "cpu", ["identity", "crop_95"], False, None)
+FEATURES = Features(POOLED, ["c", "a", "007", "b"], MANIFEST)
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    write_features(FEATURES, tmp_path)
+    write(FEATURES, tmp_path)
     back = read_features(tmp_path)
     np.testing.assert_array_equal(back.pooled, POOLED)
     assert (back.pooled.dtype, back.image_ids, back.manifest) == (np.float16, FEATURES.image_ids, FEATURES.manifest)
     assert read_manifest(tmp_path) == FEATURES.manifest
+    assert back.tokens is None
 
 
-def test_views_are_averaged_and_rows_are_those_asked_for() -> None:
-    # rows 3 and 0: views (18, 19, 20) and (21, 22, 23); (0, 1, 2) and (3, 4, 5)
-    expected = [[19.5, 20.5, 21.5], [1.5, 2.5, 3.5]]
+def test_tokens_come_with_them(tmp_path: Path) -> None:
+    manifest = features_manifest([{"encoder": "fake"}], [3], [8], "cpu", ["identity"], True, 2)
+    assert (manifest["token_pooling"], manifest["compile"]) == (2, True)
+    write(Features(POOLED[:, :1], ["c", "a", "007", "b"], manifest), tmp_path)
+    with pytest.raises(UserError, match=r"tokens\.safetensors is missing"):
+        read_features(tmp_path)
+    with TokenFile(tmp_path, (4, 1, 9, 5), {}) as file:
+        file.put(2, 0, np.ones((9, 5), np.float16))
+    tokens = read_features(tmp_path).tokens
+    assert isinstance(tokens, np.memmap)
+    assert (tokens.shape, tokens.sum(), tokens[2].sum()) == ((4, 1, 9, 5), 45, 45)
+
+
+def test_manifest_says_nothing_of_what_is_off() -> None:
+    assert set(MANIFEST) == {"encoders", "dims", "batch_size", "device", "views"}
+
+
+def test_rows_are_those_asked_for_with_all_views() -> None:
     asked = FEATURES.of(pd.Series(["b", "c"]))
-    np.testing.assert_array_equal(asked, expected)
+    np.testing.assert_array_equal(asked, [[[18, 19, 20], [21, 22, 23]], [[0, 1, 2], [3, 4, 5]]])
     assert asked.dtype == np.float64
 
 
@@ -37,3 +57,11 @@ def test_an_absent_image_is_named() -> None:
 def test_missing_features_are_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"features\.safetensors is missing"):
         read_features(tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [{"batch_size": 1}, {"views": 0}, {"views": 17}, {"token_pooling": 3}, {"tokens": 1}])
+def test_impossible_values_are_refused(wrong: dict) -> None:
+    given = {"batch_size": 16, "views": 1, "tokens": False, "token_pooling": 1, "compile": False}
+    FeaturesParams.model_validate(given)
+    with pytest.raises(ValidationError):
+        FeaturesParams.model_validate(given | wrong)

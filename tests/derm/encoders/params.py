@@ -2,10 +2,29 @@
 
 from typing import Any
 
-from derm.encoders.registry import EncoderParams
+from derm.encoders.params import EncoderParams, PartParams, parts_of
+
+DEFAULT: dict[str, Any] = {
+    "name": "timm/test_resnet",
+    "weights": "random",
+    "weights_sha256": "",
+    "revision": "",
+    "model_args": {},
+    "seed": 0,
+    "image_size": "auto",
+    "resize": "auto",
+    "interpolation": "auto",
+    "pooling": "auto",
+    "precision": "float32",
+}
 
 
-def params(**changes: Any) -> EncoderParams:
+def section(**changes: Any) -> EncoderParams:
     """A tiny convolutional network of timm with random weights, unless told otherwise."""
-    given = {"name": "timm/test_resnet", "weights": "random", "weights_sha256": "", "model_args": {}, "seed": 0}
-    return EncoderParams.model_validate(given | changes)
+    return EncoderParams.model_validate(DEFAULT | changes)
+
+
+def params(**changes: Any) -> PartParams:
+    """The same, of one encoder."""
+    (part,) = parts_of(section(**changes))
+    return part

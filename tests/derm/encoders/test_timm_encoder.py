@@ -19,11 +19,13 @@ from PIL import Image
 from safetensors.torch import save_file
 from timm.data.config import resolve_model_data_config
 from timm.data.transforms_factory import create_transform
+from timm.models import save_for_hf
 
 from derm.encoders.encoder import Encoder, fingerprint, weights_digest
-from derm.encoders.registry import build_as_described, build_encoder, build_for_features
+from derm.encoders.registry import build_as_described, build_encoder, build_for_features, read_state
 from derm.errors import UserError
-from tests.derm.encoders.params import params
+from derm.folder_digest import folder_digest
+from tests.derm.encoders.params import params, section
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 MODELS = ["test_resnet", "test_efficientnet", "test_convnext", "test_vit", "test_vit2", "mobilenetv3_small_050"]
@@ -85,9 +87,9 @@ def test_the_manifest_is_json_and_says_what_was_used() -> None:
     encoder = build_encoder(params(model_args={"pretrained_cfg_overlay": {"crop_pct": 0.8, "mean": [0.1, 0.2, 0.3]}}))
     assert json.loads(json.dumps(encoder.manifest)) == encoder.manifest
     assert encoder.manifest["encoder"] == "timm/test_resnet"
-    assert encoder.manifest["transform"]["crop_pct"] == 0.8
+    assert encoder.manifest["transform"]["scaled"] == [200, 200]
     assert encoder.manifest["transform"]["mean"] == [0.1, 0.2, 0.3]
-    assert encoder.manifest["transform"]["input_size"] == [3, 160, 160]
+    assert encoder.manifest["transform"]["size"] == [160, 160]
     assert fingerprint(dict(reversed(encoder.manifest.items()))) == encoder.fingerprint
 
 
@@ -100,7 +102,7 @@ def test_the_transform_and_pooled_features_are_those_of_timm(name: str) -> None:
     with torch.inference_mode():
         transform: Any = create_transform(**resolve_model_data_config(model), is_training=False)
         image = transform(photograph())
-        torch.testing.assert_close(encoder.transform(photograph()), image)
+        assert torch.equal(encoder.transform(photograph()), image)
         torch.testing.assert_close(encoder.embed(image[None]), model(image[None]))
         assert encoder.embed(image[None]).dtype == torch.float32
 
@@ -110,7 +112,7 @@ def test_the_encoder_is_frozen_and_in_evaluation_mode(name: str) -> None:
     encoder = build_encoder(params(name=f"timm/{name}"))
     assert not any(module.training for module in list(encoder.maps.modules())[1:])
     assert not any(weight.requires_grad for weight in encoder.maps.parameters())
-    images = torch.rand(2, 3, *encoder.manifest["transform"]["input_size"][1:])
+    images = torch.rand(2, 3, *encoder.manifest["transform"]["size"])
     with torch.inference_mode():
         assert torch.equal(encoder.embed(images), encoder.embed(images))
 
@@ -121,7 +123,7 @@ def test_the_layer_for_grad_cam_is_laid_out_as_a_grid(name: str) -> None:
     seen = []
     hook = encoder.cam_layer.register_forward_hook(lambda module, given, output: seen.append(output))
     with torch.inference_mode():
-        encoder.embed(torch.rand(2, 3, *encoder.manifest["transform"]["input_size"][1:]))
+        encoder.embed(torch.rand(2, 3, *encoder.manifest["transform"]["size"]))
     hook.remove()
     grid = encoder.to_grid(seen[0])
     assert grid.ndim == 4 and grid.shape[0] == 2 and grid.shape[2] == grid.shape[3] > 1
@@ -262,8 +264,9 @@ def test_pretrained_weights_without_a_network_end_in_one_line(tmp_path: Path) ->
     """In a process of its own: huggingface_hub reads its environment when it is imported."""
     code = (
         "from derm.errors import UserError\n"
-        "from derm.encoders.timm_encoder import build_from_params\n"
-        "try: build_from_params('test_resnet', 'pretrained', '', {}, 0)\n"
+        "from derm.encoders.timm_encoder import build\n"
+        "from tests.derm.encoders.params import params\n"
+        "try: build(params(weights='pretrained'))\n"
         "except UserError as error: print(error)\n"
     )
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
@@ -291,12 +294,139 @@ def test_an_encoder_that_is_not_the_described_one_is_refused() -> None:
     other: Encoder = build_encoder(params(seed=5))
     with pytest.raises(UserError, match="weights_digest differ"):
         build_as_described(encoder.manifest, other.weights)
-    manifest = encoder.manifest | {"transform": encoder.manifest["transform"] | {"crop_pct": 0.5}}
-    with pytest.raises(UserError, match="transform differ"):
-        build_as_described(manifest, encoder.weights)
     texture = build_encoder(params(name="colour-texture", weights="none"))
-    with pytest.raises(UserError, match="version differ"):
-        build_as_described(texture.manifest | {"version": -1}, None)
+    with pytest.raises(UserError, match="pooling differ"):
+        build_as_described(texture.manifest | {"pooling": "mean"}, None)
     with pytest.raises(UserError, match="is not the one that made data/features"):
-        build_for_features(params(seed=5), {"encoder": encoder.manifest})
-    assert build_for_features(params(seed=4), {"encoder": encoder.manifest}).fingerprint == encoder.fingerprint
+        build_for_features(section(seed=5), [encoder.manifest])
+    (same,) = build_for_features(section(seed=4), [encoder.manifest])
+    assert same.fingerprint == encoder.fingerprint
+
+
+def test_a_package_made_by_older_code_is_used_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    encoder = build_encoder(params())
+    build_as_described(encoder.manifest | {"code": "0" * 64}, encoder.weights)
+    assert "code of encoder timm/test_resnet has changed" in capsys.readouterr().err
+
+
+def embedded(encoder: Encoder, image: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return encoder.embed(image)
+
+
+def test_pooling_is_what_its_name_says() -> None:
+    """By hand, on the model's unpooled tokens: one class token, then 100 patches."""
+    torch.manual_seed(0)
+    model: Any = timm.create_model("test_vit", num_classes=0).eval()
+    image = torch.rand(2, 3, 160, 160)
+    with torch.inference_mode():
+        tokens = model.forward_features(image)
+    for pooling, expected in (("cls", tokens[:, 0]), ("mean", tokens[:, 1:].mean(1))):
+        encoder = build_encoder(params(name="timm/test_vit", pooling=pooling))
+        torch.testing.assert_close(embedded(encoder, image), expected)
+        assert encoder.manifest["pooling"] == pooling
+    torch.manual_seed(0)
+    mapped: Any = timm.create_model("test_vit3", num_classes=0, global_pool="map").eval()
+    with torch.inference_mode():
+        expected = mapped.attn_pool(mapped.forward_features(image))
+    given = params(name="timm/test_vit3", pooling="map", model_args={"global_pool": "map"})
+    torch.testing.assert_close(embedded(build_encoder(given), image), expected)
+    convolutional = build_encoder(params(pooling="mean"))
+    maps = convolutional.maps(image)
+    torch.testing.assert_close(embedded(convolutional, image), maps.mean((2, 3)))
+
+
+def test_a_pooling_that_the_model_has_not_got_is_told() -> None:
+    assert "expected one of auto, mean" in refusal(pooling="cls")
+    assert "expected one of auto, mean, cls" in refusal(name="timm/test_vit", pooling="map")
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet", "test_convnext"])
+def test_another_image_size(name: str) -> None:
+    """192 px: the oracle is timm's own model built for that size (its positions interpolated from the same weights)."""
+    encoder = build_encoder(params(name=f"timm/{name}", seed=2, image_size=192))
+    torch.manual_seed(2)
+    model: Any = timm.create_model(name, num_classes=0).eval()
+    if hasattr(model, "set_input_size"):
+        model.set_input_size(img_size=192)
+    image = encoder.transform(photograph())
+    assert image.shape == (3, 192, 192)
+    with torch.inference_mode():
+        torch.testing.assert_close(encoder.embed(image[None]), model(image[None]))
+        assert encoder.to_grid(encoder.maps(image[None])).shape[2:] == (192 // 16, 192 // 16) or name != "test_vit"
+    again = build_as_described(json.loads(json.dumps(encoder.manifest)), encoder.weights)
+    assert torch.equal(embedded(again, image[None]), embedded(encoder, image[None]))
+    # what is kept are the weights as they came: the same digest at every size
+    assert (
+        encoder.manifest["weights_digest"]
+        == build_encoder(params(name=f"timm/{name}", seed=2)).manifest["weights_digest"]
+    )
+
+
+def test_a_size_that_the_model_does_not_take_is_told() -> None:
+    assert "encoder.image_size is 100" in refusal(name="timm/test_vit", image_size=100)
+
+
+def test_wishes_for_the_input_are_followed_and_recorded() -> None:
+    """600x450 with a red left and blue right tenth: only `crop` cuts them off; only `pad` has borders."""
+    image = Image.new("RGB", (600, 450), "white")
+    image.paste((255, 0, 0), (0, 0, 60, 450))
+    seen = {}
+    for resize in ("squash", "pad", "crop"):
+        encoder = build_encoder(params(resize=resize, interpolation="nearest"))
+        seen[resize] = encoder.transform(image)
+        assert encoder.manifest["transform"]["resize"] == resize
+        assert encoder.manifest["transform"]["interpolation"] == "nearest"
+    red = {resize: bool((pixels[1] < 0).any()) for resize, pixels in seen.items()}
+    assert red == {"squash": True, "pad": True, "crop": False}
+    # mean 0.5: the border's grey is 0 after normalising, all else is 1 or -1
+    grey = {resize: float((pixels.abs().amax(0) < 0.1).float().mean()) for resize, pixels in seen.items()}
+    assert grey == {"squash": 0, "pad": pytest.approx(0.25), "crop": 0}
+    assert len({build_encoder(params(resize=resize)).fingerprint for resize in seen}) == 3
+
+
+def test_bfloat16_is_near_float32_and_another_encoder() -> None:
+    image = torch.rand(2, 3, 160, 160)
+    one, half = (
+        build_encoder(params(name="timm/test_vit")),
+        build_encoder(params(name="timm/test_vit", precision="bfloat16")),
+    )
+    features = embedded(half, image)
+    assert features.dtype == torch.float32 and half.dtype == torch.bfloat16
+    torch.testing.assert_close(features, embedded(one, image), rtol=0.1, atol=0.1)
+    assert not torch.equal(features, embedded(one, image))
+    assert one.fingerprint != half.fingerprint
+    assert one.manifest["weights_digest"] == half.manifest["weights_digest"]
+    assert all(tensor.dtype == torch.float32 for tensor in half.weights.values())
+    again = build_as_described(half.manifest, half.weights)
+    assert torch.equal(embedded(again, image), features)
+
+
+def saved_folder(folder: Path) -> tuple[str, str]:
+    """A folder as timm's `save_for_hf` writes it, its own preprocessing in config.json; path and digest."""
+    torch.manual_seed(11)
+    model = timm.create_model("test_resnet", pretrained_cfg_overlay={"mean": (0.1, 0.2, 0.3), "crop_pct": 0.8})
+    save_for_hf(model, str(folder), safe_serialization=True)
+    return str(folder), folder_digest(folder)
+
+
+def test_weights_from_a_folder_with_their_own_preprocessing(tmp_path: Path) -> None:
+    path, digest = saved_folder(tmp_path / "saved")
+    encoder = build_encoder(params(weights=path, weights_sha256=digest))
+    assert encoder.manifest["transform"]["mean"] == [0.1, 0.2, 0.3]
+    assert encoder.manifest["transform"]["scaled"] == [200, 200]
+    file, file_digest = weights_file(tmp_path)
+    assert weights_digest(encoder.weights) == weights_digest(
+        build_encoder(params(weights=file, weights_sha256=file_digest)).weights
+    )
+    assert digest in refusal(weights=path)
+    assert "is of 'test_resnet'" in refusal(name="timm/test_vit", weights=path, weights_sha256=digest)
+    again = build_as_described(json.loads(json.dumps(encoder.manifest)), encoder.weights)
+    assert again.fingerprint == encoder.fingerprint
+    state = read_state(encoder.manifest, Path(path))
+    assert weights_digest(state) == encoder.manifest["weights_digest"]
+
+
+def test_revision_is_for_a_hub_alone(tmp_path: Path) -> None:
+    path, digest = weights_file(tmp_path)
+    assert "encoder.revision" in refusal(weights=path, weights_sha256=digest, revision="a" * 40)

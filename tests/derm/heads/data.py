@@ -45,4 +45,15 @@ def table(rows: int, seed: int, dim: int = 8, classes: int = 3) -> tuple[np.ndar
 
 
 def data(loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None) -> TrainingData:
-    return TrainingData(*table(240, 1), *table(120, 2), loss or loss_of([1.0, 1.0, 1.0]))
+    return one_view(*table(240, 1), *table(120, 2), loss or loss_of([1.0, 1.0, 1.0]))
+
+
+def one_view(
+    train_features: np.ndarray,
+    train_targets: np.ndarray,
+    val_features: np.ndarray,
+    val_targets: np.ndarray,
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+) -> TrainingData:
+    """Features [n, dim], as those of the one view."""
+    return TrainingData(train_features[:, None], train_targets, val_features[:, None], val_targets, loss)

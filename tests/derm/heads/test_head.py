@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from derm.errors import UserError
 from derm.files import read_tensors, write_tensors
-from derm.heads.head import Head, head_logits, read_head, write_head
+from derm.heads.head import Head, head_logits, image_logits, read_head, write_head
 from tests.derm.heads.data import data, table
 
 
@@ -41,6 +41,13 @@ def test_logits_of_a_linear_head_by_hand() -> None:
     logits = head_logits(head, np.array([[4.0, 10.0], [2.0, 20.0]], dtype=np.float16))
     np.testing.assert_allclose(logits, [[1.5, 3.0], [0.5, 0.0]])
     assert logits.dtype == np.float64
+
+
+def test_an_images_logits_are_the_mean_over_its_views() -> None:
+    head = Head(2, [3], 2, 0.0)
+    views = np.random.default_rng(0).normal(size=(4, 5, 2))
+    expected = [[head_logits(head, view[None])[0] for view in image] for image in views]
+    np.testing.assert_allclose(image_logits(head, views), np.mean(expected, axis=1))
 
 
 def test_dropout_is_off_when_logits_are_asked_for() -> None:

@@ -8,14 +8,14 @@ import torch
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
-from derm.heads.head import Head, head_logits, write_head
+from derm.heads.head import Head, head_logits, image_logits, write_head
 from derm.heads.mlp import fit_mlp
 from derm.heads.training import Curves, TrainingData
-from tests.derm.heads.data import data, loss_of, params
+from tests.derm.heads.data import data, loss_of, one_view, params
 
 
 def fitted(given: TrainingData, dropout: float = 0.2, **changes) -> tuple[Head, Curves, dict]:
-    head = Head(given.train_features.shape[1], [16], 3, dropout)
+    head = Head(given.train_features.shape[-1], [16], 3, dropout)
     head.fit_standardisation(given.train_features)
     return fit_mlp(head, given, params(**changes))
 
@@ -23,9 +23,22 @@ def fitted(given: TrainingData, dropout: float = 0.2, **changes) -> tuple[Head, 
 def test_overfits_a_tiny_set_with_random_labels() -> None:
     generator = np.random.default_rng(0)
     features, targets = generator.normal(size=(24, 8)), generator.integers(0, 3, 24)
-    given = TrainingData(features, targets, features, targets, loss_of([1.0, 1.0, 1.0]))
+    given = one_view(features, targets, features, targets, loss_of([1.0, 1.0, 1.0]))
     head, _, _ = fitted(given, dropout=0.0, epochs=150, learning_rate=0.03, patience=150)
     assert (head_logits(head, features).argmax(axis=1) == targets).all()
+
+
+def test_each_epoch_draws_among_the_views() -> None:
+    """Two views: only the second tells the classes apart; a head that saw but the first could not learn them."""
+    generator = np.random.default_rng(0)
+    targets = generator.integers(0, 3, 90)
+    told = np.eye(3)[targets] * 4 + 0.1 * generator.normal(size=(90, 3))
+    views = np.stack([np.zeros_like(told), told], axis=1)
+    given = TrainingData(views, targets, views, targets, loss_of([1.0, 1.0, 1.0]))
+    head, curves, chosen = fitted(given, dropout=0.0, epochs=60, learning_rate=0.03, patience=60)
+    assert (image_logits(head, views).argmax(axis=1) == targets).all()
+    told_loss = log_loss(targets, softmax(image_logits(head, views), axis=1))
+    assert curves.rows[chosen["best_step"]]["val_loss"] == pytest.approx(told_loss, rel=1e-4)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
@@ -46,7 +59,7 @@ def test_the_epoch_with_the_lowest_val_loss_is_kept_and_training_stops_after_pat
     losses = [row["val_loss"] for row in curves.rows]
     assert chosen["best_step"] == int(np.argmin(losses)) < 39
     assert chosen["stopped_early"] and len(losses) == chosen["best_step"] + 1 + 5
-    ours = log_loss(shuffled, softmax(head_logits(head, given.val_features), axis=1))
+    ours = log_loss(shuffled, softmax(image_logits(head, given.val_features), axis=1))
     assert ours == pytest.approx(min(losses), rel=1e-4)
 
 
