@@ -29,7 +29,7 @@ repro: $(READY) ## run the whole chain on what params.yaml names (the embedded s
 	@echo "report: plots/report/index.html    all runs side by side: make ui"
 
 test: $(READY) lint ## style, types and tests
-	python -m pytest -n 2 --dist loadgroup
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## style and types only
 	ruff check .

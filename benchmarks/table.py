@@ -25,7 +25,7 @@ def results_table(folder: Path = RESULTS) -> str:
     """Markdown: one row for each metric, one column for each `crossval-*.json`: pooled value and 95 % interval."""
     columns = {
         path.stem.removeprefix("crossval-"): json.loads(path.read_text())["pooled"]
-        for path in sorted(folder.glob("crossval-*.json"))
+        for path in sorted(folder.glob("crossval-*.json"), key=lambda path: path.stem)
     }
     lines = ["| pooled over five folds | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
     for metric, words in ROWS.items():
@@ -57,10 +57,12 @@ def measured_lines(folder: Path = RESULTS) -> str:
     ]
     for path in sorted(folder.glob("featurize-*.json")):
         result = json.loads(path.read_text())
+        native = " of 600x450 pixels" if path.stem.endswith("-native") else ""
         lines.append(
-            f"- `featurize` with `{result['encoder']}`: {result['end_to_end_images_per_second']:.0f} images a second "
-            f"from disk to cache, {result['share_of_bare']:.2f} of the bare forward pass in the same run, "
-            f"{result['peak_memory_mb']:,} MB at most;"
+            f"- `featurize` with `{result['encoder']}`, {result['images']:,} images{native}: "
+            f"{result['end_to_end_images_per_second']:.0f} images a second from disk to cache, "
+            f"{result['share_of_possible']:.2f} of what decoding and forward pass allow in the same run "
+            f"({result['share_of_bare']:.2f} of the bare forward pass), {result['peak_memory_mb']:,} MB at most;"
         )
     return "\n".join(lines)[:-1] + "."
 

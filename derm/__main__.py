@@ -73,12 +73,12 @@ def encoders(
 
 @app.command()
 def cache(
-    prune: Annotated[bool, typer.Option("--prune", help="Remove what is not of params.yaml's encoder.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove what data/features is not made of.")] = False,
     older_than: Annotated[
         int | None, typer.Option(min=0, help="Of this only what was not used for so many days.")
     ] = None,
 ) -> None:
-    """Show the embeddings that are kept, or throw away what the present encoder does not need."""
+    """Show the embeddings that are kept, or throw away what the present features are not made of."""
     from derm.embedding import cache_report
 
     if not prune:
@@ -86,11 +86,9 @@ def cache(
             raise UserError("--older-than says what --prune removes: give both")
         cache_report.show()
         return
-    from derm.encoders.params import EncoderParams
-    from derm.encoders.registry import build_encoders
-    from derm.params import load
+    from derm.embedding.features import read_manifest
 
-    cache_report.prune([encoder.manifest for encoder in build_encoders(load("encoder", EncoderParams))], older_than)
+    cache_report.prune(read_manifest(), older_than)
 
 
 @app.command()

@@ -10,7 +10,7 @@ import pandas as pd
 from derm.device import choose_device
 from derm.embedding.changes import describe, told_duration
 from derm.embedding.disk import refuse_full_disk, token_needs, token_shape
-from derm.embedding.features import FEATURES, FeaturesParams
+from derm.embedding.features import FEATURES, FeaturesParams, refuse_tokens_of_several
 from derm.embedding.forward import Forward
 from derm.embedding.job import Item, Job, lacking, make_job
 from derm.embedding.views import view_names
@@ -63,6 +63,7 @@ def check_setup() -> None:
     )
     encoder_params, features = load("encoder", EncoderParams), load("features", FeaturesParams)
     device, views = choose_device(), view_names(features.views)
+    refuse_tokens_of_several(features, encoder_params.name)
     token_pooling = features.token_pooling if features.tokens else None
     jobs = [
         make_job(encoder, features.batch_size, device, views, features.compile, token_pooling)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save
 
 from derm.decisions.outcome import Calibration, outcomes, read_calibration
 from derm.device import choose_device
-from derm.embedding.forward import embed_batch, forward_batch_size
+from derm.embedding.forward import embed_batch, forward_batch_size, make_ready
 from derm.embedding.views import apply_view
 from derm.encoders.encoder import Encoder
 from derm.encoders.registry import build_as_described, read_state
@@ -39,7 +39,8 @@ class Classifier:
         synthetic: bool,
     ) -> None:
         self.device = choose_device()
-        self.encoders = [encoder.to(self.device) for encoder in encoders]
+        compiled = features_manifest.get("compile", False)
+        self.encoders = [make_ready(encoder, self.device, compiled) for encoder in encoders]
         self.views: list[str] = features_manifest["views"]
         # Elsewhere than where the features were made their last bits are others anyway.
         same = self.device.type == features_manifest["device"]

@@ -60,9 +60,9 @@ def parse_pairs(text: str) -> Changes:
 def as_arguments(chosen: Changes) -> list[str]:
     """The changes as arguments of ``dvc exp run``.
 
-    A mapping gets DVC's ``++``: without it, keys that the present mapping does not have would be refused.
+    A mapping, also in a list, gets DVC's ``++``: without it, keys that are not there at present would be refused.
     """
-    pairs = [f"{'++' if value.startswith('{') else ''}{key}={value}" for key, value in chosen.items()]
+    pairs = [f"{'++' if '{' in value else ''}{key}={value}" for key, value in chosen.items()]
     return [argument for pair in pairs for argument in ("-S", pair)]
 
 

@@ -8,6 +8,7 @@ from pydantic import Field
 from derm.decisions.outcome import read_calibration
 from derm.device import choose_device
 from derm.embedding.features import read_manifest
+from derm.embedding.forward import make_ready
 from derm.encoders.encoder import Encoder
 from derm.encoders.params import EncoderParams
 from derm.encoders.registry import build_for_features
@@ -79,7 +80,7 @@ def tiles(
         return []
     device = choose_device()
     for encoder in encoders:
-        encoder.to(device)
+        make_ready(encoder, device)
     made = []
     for _, row in rows.iterrows():
         image = images.loc[row["image_id"]]

@@ -22,6 +22,7 @@ from derm.embedding.features import (
     Features,
     FeaturesParams,
     features_manifest,
+    refuse_tokens_of_several,
     write_features,
 )
 from derm.embedding.job import Item, Job, make_job
@@ -30,7 +31,6 @@ from derm.embedding.tokens import TokenFile
 from derm.embedding.views import view_names
 from derm.encoders.params import EncoderParams
 from derm.encoders.registry import build_encoders
-from derm.errors import UserError
 from derm.external import EXTERNAL, read_sets
 from derm.files import write_csv
 from derm.image_table import IMAGES_FILE, read_images
@@ -41,8 +41,7 @@ from stages.runner import run
 def main() -> None:
     encoder_params, params = load("encoder", EncoderParams), load("features", FeaturesParams)
     partition, device = asked_partition(), choose_device()
-    if params.tokens and "+" in encoder_params.name:
-        raise UserError("features.tokens is true: tokens are of one encoder, and encoder.name joins several")
+    refuse_tokens_of_several(params, encoder_params.name)
     token_pooling = params.token_pooling if params.tokens else None
     jobs = [
         make_job(encoder, params.batch_size, device, view_names(params.views), params.compile, token_pooling)

@@ -17,6 +17,11 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest file first: one process takes it, and the others the rest meanwhile."""
+    items.sort(key=lambda item: item.get_closest_marker("chain") is None)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tests that did not run for want of data or a device are said loudly, once each reason."""
     skipped = terminalreporter.stats.get("skipped", [])

@@ -14,7 +14,7 @@ import yaml
 
 from tests.closure import ROOT
 
-pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("chain")]
+pytestmark = pytest.mark.chain
 
 AFTER_THE_LOSS = ["train_head", "calibrate", "evaluate", "explain", "package", "report", "track"]
 

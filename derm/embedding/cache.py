@@ -141,9 +141,9 @@ def _stored(path: Path) -> Stored | None:
     try:
         description, last_used = json.loads(path.read_text(encoding="utf-8")), path.stat().st_mtime
         content, shape = description["key"], description["shape"]
+        if not {"encoder", "view", "batch_size", "device"} <= set(content) or "dim" not in shape:
+            return None
     except (OSError, ValueError, KeyError, TypeError):
-        return None
-    if not {"encoder", "view", "batch_size", "device"} <= set(content) or "dim" not in shape:
         return None
     return Stored(path.parent, content, shape, last_used)
 

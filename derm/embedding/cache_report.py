@@ -1,20 +1,18 @@
 """What the embedding cache holds, and throwing away what is no longer needed."""
 
-import shutil
 import time
-from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from derm.embedding.cache import KEY_FILE, Stored, held_in, stored_keys
+from derm.embedding.cache import KEY_FILE, Stored, entry_files, held_in, stored_keys
 from derm.embedding.key import embeddings_folder
 
 _DAY = 86400
 
 
 class Kept(NamedTuple):
-    """One key's folder. stored: what its description says, None if it has none (of an older version, or damaged)."""
+    """One key's folder. stored: what its description says, None if that is damaged or lost."""
 
     folder: Path
     stored: Stored | None
@@ -23,16 +21,22 @@ class Kept(NamedTuple):
 
 
 def kept() -> list[Kept]:
-    """Every folder of the cache, what was used last first."""
+    """Every folder of the cache, what was used last first. What is not as the cache makes it is passed over."""
     known = {stored.folder: stored for stored in stored_keys()}
-    holding = {path.parent for path in embeddings_folder().rglob("*.safetensors")}
     found = []
-    for folder in {*known, *holding}:
-        files = [path for path in folder.iterdir() if path.is_file()]
-        stored = known.get(folder)
-        last_used = stored.last_used if stored else max(path.stat().st_mtime for path in files)
-        found.append(Kept(folder, stored, sum(path.stat().st_size for path in files), last_used))
+    for folder in sorted(path for path in embeddings_folder().glob("*/*") if path.is_dir()):
+        files = own_files(folder)
+        if files:
+            stored = known.get(folder)
+            last_used = stored.last_used if stored else max(path.stat().st_mtime for path in files)
+            found.append(Kept(folder, stored, sum(path.stat().st_size for path in files), last_used))
     return sorted(found, key=lambda one: one.last_used, reverse=True)
+
+
+def own_files(folder: Path) -> list[Path]:
+    """What the cache has written into a key's folder, its description last."""
+    description = folder / KEY_FILE
+    return [*entry_files(folder), *([description] if description.is_file() else [])]
 
 
 def show() -> None:
@@ -43,31 +47,44 @@ def show() -> None:
     print(f"{sum(one.size for one in everything) / 1e6:,.1f} MB in {embeddings_folder()}")
 
 
-def prune(manifests: Collection[dict[str, Any]], older_than: int | None = None) -> None:
-    """Remove what is of none of these encoders, and was not used for so many days; print what is removed."""
+def prune(features: dict[str, Any], older_than: int | None = None) -> None:
+    """Remove what the present features are not made of, and was not used for so many days; print what is removed.
+
+    features: their manifest. A folder whose description is damaged stays: what it holds is not known.
+    """
     before = time.time() - (older_than or 0) * _DAY
     freed = 0
     for one in kept():
-        needed = one.stored is not None and one.stored.content["encoder"] in manifests
+        needed = one.stored is None or _is_of(one.stored.content, features)
         if needed or (older_than is not None and one.last_used > before):
             continue
         print(f"removed: {describe(one)}")
         # The description last: what a killed pruning leaves is still known for what it is.
-        for path in sorted(one.folder.iterdir(), key=lambda path: path.name == KEY_FILE):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        for path in own_files(one.folder):
+            path.unlink(missing_ok=True)
         with suppress(OSError):  # another run writes there, or other views are kept
             one.folder.rmdir()
-            if one.folder.parent != embeddings_folder():
-                one.folder.parent.rmdir()
+            one.folder.parent.rmdir()
         freed += one.size
     print(f"{freed / 1e6:,.1f} MB freed in {embeddings_folder()}")
+
+
+def _is_of(key: dict[str, Any], features: dict[str, Any]) -> bool:
+    """Whether embeddings under this key stand in the features with this manifest."""
+    of_encoder = [
+        (manifest, batch_size)
+        for manifest, batch_size in zip(features["encoders"], features["batch_size"], strict=True)
+        if manifest == key["encoder"] and batch_size == key["batch_size"]
+    ]
+    same = all(key.get(name) == features.get(name) for name in ("device", "compile", "token_pooling"))
+    return bool(of_encoder) and same and key["view"] in features["views"]
 
 
 def describe(one: Kept) -> str:
     """One line: encoder and recipe, view, device, images, size, last used."""
     tail = f"{one.size / 1e6:,.1f} MB, last used {time.strftime('%Y-%m-%d', time.localtime(one.last_used))}"
     if one.stored is None:
-        return f"{one.folder.relative_to(embeddings_folder())}: of an older version, {tail}"
+        return f"{one.folder.relative_to(embeddings_folder())}: {KEY_FILE} is lost or damaged, {tail}"
     content, manifest = one.stored.content, one.stored.content["encoder"]
     transform = manifest.get("transform")
     facts: list[str] = []

@@ -27,6 +27,12 @@ class FeaturesParams(Section):
     compile: bool
 
 
+def refuse_tokens_of_several(params: FeaturesParams, encoder_name: str) -> None:
+    """UserError if tokens are asked for and `encoder.name` joins several encoders, whose grids differ."""
+    if params.tokens and "+" in encoder_name:
+        raise UserError("features.tokens is true: tokens are of one encoder, and encoder.name joins several")
+
+
 @dataclass(frozen=True)
 class Features:
     """pooled: float16 [images, views, dim]; image_ids: [images]; manifest: see `features_manifest`; tokens: float16

@@ -42,7 +42,7 @@ BATCHES_AT_ONCE = 8
 # So often an actor is started again, and what it had is tried again, after it has died.
 RETRIES = 5
 # What computes: another version on a node may give other bits.
-PACKAGES = ("torch", "timm", "pillow", "numpy")
+PACKAGES = ("torch", "timm", "transformers", "pillow", "numpy")
 
 # What an actor hands over is one row: a batch that is embedded, a mistake of the user, or too little memory. Raised in
 # the actor, the last two would come out as Ray's own errors.

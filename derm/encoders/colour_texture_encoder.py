@@ -9,7 +9,14 @@ from derm.errors import UserError
 
 SQUARE = (IMAGE_SIZE, IMAGE_SIZE)
 RECIPE = Recipe(SQUARE, "squash", SQUARE, "bilinear", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "down")
-MODULES = ("images.py", "encoders/preprocessing.py", "encoders/colour_texture.py", "encoders/colour_texture_encoder.py")
+MODULES = (
+    "images.py",
+    "embedding/forward.py",
+    "encoders/colour_texture.py",
+    "encoders/colour_texture_encoder.py",
+    "encoders/encoder.py",
+    "encoders/preprocessing.py",
+)
 
 
 def build(params: PartParams) -> Encoder:
@@ -23,7 +30,7 @@ def build(params: PartParams) -> Encoder:
             raise UserError(f"encoder.{key} is {value!r}: colour-texture has no weights, leave it empty")
     if params.model_args:
         raise UserError(
-            f"encoder.model_args is {params.model_args}: colour-texture takes none, set encoder.model_args={{}}"
+            f"encoder.model_args is {params.model_args}: colour-texture takes none, make it {{}} in params.yaml"
         )
     for key in ("image_size", "resize", "interpolation", "pooling"):
         if getattr(params, key) is not None:

@@ -53,7 +53,7 @@ class EncoderParams(Section):
     """
 
     name: str = Field(min_length=1)
-    weights: OneOrEach[str]
+    weights: OneOrEach[Annotated[str, Field(min_length=1)]]
     weights_sha256: OneOrEach[Digest]
     revision: OneOrEach[Revision]
     model_args: OneOrEach[dict[str, Any]]
@@ -127,7 +127,7 @@ def parts_of(params: EncoderParams) -> list[PartParams]:
         if common:
             raise UserError(
                 f"encoder.{common[0]}: {len(weighted)} of the joined encoders have weights, and one value cannot be "
-                f"meant for all: give a list with an entry for each of {', '.join(names)}"
+                f"meant for all: give a list in params.yaml with an entry for each of {', '.join(names)}"
             )
     return [
         PartParams(
@@ -135,10 +135,14 @@ def parts_of(params: EncoderParams) -> list[PartParams]:
             seed=params.seed,
             # A lone colour-texture refuses what it does not take; beside others the value is meant for the others.
             precision="float32" if name == COLOUR_TEXTURE and len(names) > 1 else params.precision,
-            **cast(dict[str, Any], {key: None if given[key][place] == AUTO else given[key][place] for key in given}),
+            **cast(dict[str, Any], {key: _meant(key, given[key][place]) for key in given}),
         )
         for place, name in enumerate(names)
     ]
+
+
+def _meant(key: str, value: Any) -> Any:
+    return None if _NOT_FOR_COLOUR_TEXTURE[key] == AUTO == value else value
 
 
 def _for_each(key: str, value: Any, names: list[str]) -> list[Any]:

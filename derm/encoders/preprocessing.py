@@ -19,6 +19,8 @@ INTERPOLATIONS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
+LONGEST = 32  # times as long as wide: what lies further out is never in the middle square
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -48,6 +50,7 @@ class Recipe:
 
     def picture(self, image: Image.Image) -> Image.Image:
         """What the encoder gets, as an 8-bit RGB picture of `size`."""
+        image = self._without_far_ends(image)
         width, height = self._scaled(image.width, image.height)
         image = image.resize((width, height), INTERPOLATIONS[self.interpolation])
         rows, columns = self.size
@@ -91,6 +94,15 @@ class Recipe:
         if resize is not None and resize != recipe.resize:
             recipe = replace(recipe, resize=resize, scaled=recipe.size)
         return recipe if interpolation is None else replace(recipe, interpolation=interpolation)
+
+    def _without_far_ends(self, image: Image.Image) -> Image.Image:
+        """The middle of an image so long and thin that, scaled up to be cropped, it would fill the memory."""
+        short = min(image.size)
+        if self.resize != "crop" or max(image.size) <= LONGEST * short:
+            return image
+        width, height = (min(side, LONGEST * short) for side in image.size)
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        return image.crop((left, top, left + width, top + height))
 
     def _scaled(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) after resizing."""

@@ -49,7 +49,10 @@ def build_for_features(params: EncoderParams, manifests: list[dict[str, Any]]) -
     # The manifest has the digest of the tensors themselves: the file's own need not be computed again.
     encoders = [build_encoder(part, compare_digest=False) for part in parts_of(params)]
     if [encoder.manifest for encoder in encoders] != manifests:
-        raise UserError(f"encoder {params.name} is not the one that made data/features: run `dvc repro featurize`")
+        raise UserError(
+            f"encoder {params.name} is not the one that made data/features: run `dvc repro featurize` (with --force if "
+            "a hub has newer weights; encoder.revision pins them)"
+        )
     return encoders
 
 
@@ -84,7 +87,13 @@ def build_as_described(manifest: dict[str, Any], state: dict[str, torch.Tensor] 
 
 
 def read_state(manifest: dict[str, Any], path: Path) -> dict[str, torch.Tensor]:
-    """The weights of the encoder of a manifest, from a file or folder as `encoder.weights` names them."""
+    """The weights of the encoder of a manifest, from a file or folder as `encoder.weights` names them.
+
+    UserError if they are not there or are of another model; whether they are the right ones, the digest tells.
+    """
+    if not path.exists():
+        raise UserError(f"--encoder-weights {path}: no such file or folder")
+    pooling = manifest["pooling"] if manifest["pooling"] in ("cls", "mean", "map") else None
     params = PartParams(
         name=manifest["encoder"],
         weights=str(path),
@@ -95,7 +104,7 @@ def read_state(manifest: dict[str, Any], path: Path) -> dict[str, torch.Tensor]:
         image_size=None,
         resize=None,
         interpolation=None,
-        pooling=None,
+        pooling=pooling,
         precision="float32",
     )
     return build_encoder(params, compare_digest=False).weights

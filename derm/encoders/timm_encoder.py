@@ -15,12 +15,26 @@ from derm.encoders.encoder import Encoder, weights_digest
 from derm.encoders.params import PartParams
 from derm.encoders.preprocessing import INTERPOLATIONS, Recipe
 from derm.encoders.timm_modules import TimmMaps, TimmPooling, cam_layer, check_pooling, grid_of, grid_size
-from derm.encoders.weights import checked_path, load_strictly, read_safetensors, refuse_contradictions
+from derm.encoders.timm_pretrained import fetch_pretrained
+from derm.encoders.weights import (
+    checked_path,
+    load_strictly,
+    read_safetensors,
+    refuse_contradictions,
+    refuse_uneven,
+)
 from derm.errors import UserError
 from derm.files import read_json
 
 PREFIX = "timm/"
-MODULES = ("images.py", "encoders/preprocessing.py", "encoders/timm_modules.py")
+MODULES = (
+    "images.py",
+    "embedding/forward.py",
+    "encoders/encoder.py",
+    "encoders/preprocessing.py",
+    "encoders/timm_encoder.py",
+    "encoders/timm_modules.py",
+)
 # What would make timm load a file or another model without its digest being compared.
 FILE_ARGUMENTS = {"checkpoint_path", "cache_dir", "pretrained_cfg", "file", "url", "hf_hub_id", "state_dict"}
 # What a folder's config.json says of the input; where its weights came from is not asked.
@@ -35,12 +49,16 @@ def build(params: PartParams, compare_digest: bool = True) -> Encoder:
     """
     refuse_contradictions(params)
     arguments = params.model_args
+    if params.weights == "random" and params.revision:
+        raise UserError(f"encoder.revision: random weights of {params.name} come from no repository, leave it empty")
+    if not isinstance(arguments.get("pretrained_cfg_overlay", {}), dict):
+        raise UserError("encoder.model_args.pretrained_cfg_overlay: expected keys and values, such as {crop_pct: 1.0}")
     named = FILE_ARGUMENTS & {*arguments, *arguments.get("pretrained_cfg_overlay", {})}
     if named:
         raise UserError(f"encoder.model_args.{min(named)}: weights are named by encoder.weights alone")
     name = params.name.removeprefix(PREFIX)
     if params.weights == "pretrained":
-        model = _pretrained(name, arguments, params.revision)
+        model = fetch_pretrained(name, arguments, params.revision, _create, _classifier)
     elif params.weights == "random":
         torch.manual_seed(params.seed)
         model = _create(name, arguments)
@@ -60,7 +78,9 @@ def rebuild(manifest: dict[str, Any], state: dict[str, torch.Tensor] | None, rev
     """The model of a manifest; its weights from `state`, else from the hub at the commit `revision`."""
     name = manifest["encoder"].removeprefix(PREFIX)
     if state is None:
-        model = _pretrained(name, manifest["model_args"], revision)
+        if manifest["weights"] == "random":
+            raise UserError(f"{PREFIX}{name} with random weights cannot be built again: they stand in no repository")
+        model = fetch_pretrained(name, manifest["model_args"], revision, _create, _classifier)
     else:
         model = _create(name, manifest["model_args"])
         load_strictly(model, state, "the packaged encoder")
@@ -106,6 +126,7 @@ def _float_grid(model: Any, responses: torch.Tensor) -> torch.Tensor:
 
 
 def _create(name: str, model_args: dict[str, Any], **pretrained: Any) -> Any:
+    """A model that is fit to be an encoder. UserError for a name or arguments that timm or we do not take."""
     if not timm.is_model(name.split(".", maxsplit=1)[0]):
         near = difflib.get_close_matches(name, timm.list_models(), n=1, cutoff=0)[0]
         raise UserError(f"encoder.name: timm has no model {name!r}; the nearest is 'timm/{near}'")
@@ -127,34 +148,14 @@ def _create(name: str, model_args: dict[str, Any], **pretrained: Any) -> Any:
     return timm.create_model(name, num_classes=0, **model_args, **pretrained) if pretrained else model
 
 
-def _pretrained(name: str, model_args: dict[str, Any], revision: str) -> Any:
-    """Weights from the hub. What goes wrong on the way depends on hub, proxy and model: one line tells it."""
-    import huggingface_hub.errors
-
-    overlay = dict(model_args.get("pretrained_cfg_overlay", {}))
-    if revision:
-        config = timm.get_pretrained_cfg(name)
-        if config is None or not config.hf_hub_id:
-            raise UserError(f"encoder.revision: timm/{name} does not come from a hub's repository, leave it empty")
-        overlay["hf_hub_id"] = f"{config.hf_hub_id}@{revision}"
-    given = {"pretrained": True} | ({"pretrained_cfg_overlay": overlay} if revision else {})
-    arguments = {key: value for key, value in model_args.items() if not (revision and key == "pretrained_cfg_overlay")}
-    ways_out = (
-        "check the network, or take the weights from a file: encoder.weights=<file>.safetensors with "
-        "encoder.weights_sha256, or encoder.weights=random for a trial without meaning"
-    )
-    try:
-        return _create(name, arguments, **given)
-    except (huggingface_hub.errors.HfHubHTTPError, OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"pretrained weights of timm/{name} cannot be had ({reason}); {ways_out}") from None
-
-
 def _arguments_of_folder(folder: Path, name: str, model_args: dict[str, Any]) -> dict[str, Any]:
     """What a folder's config.json (written by timm) says of the model, under what the params say; `name` must be it."""
     if not (folder / "config.json").is_file():
         return model_args
     config = read_json(folder / "config.json")
+    parts = (config, config.get("pretrained_cfg", {}), config.get("model_args", {})) if isinstance(config, dict) else ()
+    if not parts or not all(isinstance(part, dict) for part in parts):
+        raise UserError(f"encoder.weights: {folder / 'config.json'} is not as timm writes it")
     architecture = config.get("architecture", "")
     if architecture != name.split(".", maxsplit=1)[0]:
         raise UserError(f"encoder.weights: {folder / 'config.json'} is of {architecture!r}, encoder.name says {name!r}")
@@ -199,6 +200,10 @@ def _set_input_size(name: str, model: Any, recipe: Recipe) -> None:
     """Tell a model that is built for one size about another: positions are interpolated, windows recut."""
     if tuple(resolve_model_data_config(model)["input_size"][1:]) == recipe.size:
         return
+    # A network of patches alone would leave out the rest at the right and below.
+    patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
+    if hasattr(model, "num_prefix_tokens") and patch:
+        refuse_uneven(recipe.size[0], max(patch), f"timm/{name}")
     try:
         if hasattr(model, "set_input_size"):
             model.set_input_size(img_size=recipe.size)

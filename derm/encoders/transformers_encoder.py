@@ -31,7 +31,7 @@ from derm.encoders.transformers_tower import (
     random_tower,
     read_config,
 )
-from derm.encoders.weights import checked_path, load_strictly, refuse_contradictions
+from derm.encoders.weights import checked_path, load_strictly, refuse_contradictions, refuse_uneven
 from derm.errors import UserError
 
 HUB = "hf/"
@@ -53,8 +53,12 @@ ARCHITECTURES = {
 }
 MODULES = (
     "images.py",
+    "embedding/forward.py",
+    "encoders/encoder.py",
     "encoders/preprocessing.py",
+    "encoders/transformers_encoder.py",
     "encoders/transformers_modules.py",
+    "encoders/transformers_tower.py",
 )
 # The first norm of a block, in the names of the families.
 _FIRST_NORMS = ("layer_norm1", "norm1", "layernorm_before")
@@ -68,8 +72,8 @@ def build(params: PartParams, compare_digest: bool) -> Encoder:
     refuse_contradictions(params)
     if params.model_args:
         raise UserError(
-            f"encoder.model_args is {params.model_args}: it is for timm, {params.name} takes none, set "
-            "encoder.model_args={}"
+            f"encoder.model_args is {params.model_args}: it is for timm, {params.name} takes none, make it {{}} in "
+            "params.yaml"
         )
     config, tower, recipe = _from_params(params, compare_digest)
     recipe = recipe.changed(params.image_size, params.resize, params.interpolation)
@@ -133,6 +137,8 @@ def _from_params(params: PartParams, compare_digest: bool) -> tuple[Any, nn.Modu
         find = partial(_in_folder, path)
     file = _needed(find, "config.json", where)
     config, is_part = read_config(file, where)
+    if getattr(config, "mask_ratio", None) is not None:
+        raise UserError(f"{where} is a {config.model_type}, which hides patches at random: it repeats no number")
     recipe = _recipe(find, config, built_in, where)
     if params.weights == "random":
         return config, random_tower(config, params.seed, where), recipe
@@ -184,12 +190,7 @@ def _refuse_uneven(config: Any, params: PartParams) -> None:
     patch = getattr(config, "patch_size", None)
     if not hasattr(config, "num_attention_heads") or not isinstance(patch, int) or params.image_size is None:
         return
-    if params.image_size % patch:
-        near = max(patch, round(params.image_size / patch) * patch)
-        raise UserError(
-            f"encoder.image_size is {params.image_size}, but {params.name} reads patches of {patch} pixels: expected a "
-            f"multiple, as {near}"
-        )
+    refuse_uneven(params.image_size, patch, params.name)
 
 
 def _encoder(

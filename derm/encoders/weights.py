@@ -60,6 +60,16 @@ def checked_path(weights: str, sha256: str, compare: bool = True) -> Path:
     return path
 
 
+def refuse_uneven(image_size: int, patch: int, name: str) -> None:
+    """UserError if patches of so many pixels do not fill the image."""
+    if image_size % patch:
+        near = max(patch, round(image_size / patch) * patch)
+        raise UserError(
+            f"encoder.image_size is {image_size}, but {name} reads patches of {patch} pixels: expected a multiple, as "
+            f"{near}"
+        )
+
+
 def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
     """All tensors of one file. UserError if it is damaged."""
     try:

@@ -135,6 +135,14 @@ def test_an_encoder_with_many_decimals_in_its_manifest_can_be_loaded(workspace: 
     assert Classifier.load(workspace / "classifier").encoders[0].fingerprint == made.encoders[0].fingerprint
 
 
+def test_a_gpu_computes_in_full_float32_as_it_did_for_the_features(workspace: Path, cpu: torch.device) -> None:
+    """The switches themselves: there need not be a GPU."""
+    package(workspace / "classifier")
+    torch.backends.cudnn.allow_tf32 = True
+    Classifier.load(workspace / "classifier")
+    assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
+
+
 def refusal(folder: Path) -> str:
     with pytest.raises(UserError) as caught:
         Classifier.load(folder)

@@ -31,7 +31,7 @@ from stages import (
 from tests.closure import ROOT
 from tests.real_data import HAM10000, NINE_CLASSES, needs_ham10000, needs_nine_classes
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("real")]
+pytestmark = pytest.mark.real
 
 
 def read(source: str, root: Path | None, **changes: object) -> Dataset:

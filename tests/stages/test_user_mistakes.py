@@ -290,7 +290,7 @@ def test_wrong_params(folder: Folder, section: str, values: dict, told: str) -> 
         ({"name": "colour-texture+colour-texture"}, "different ones joined by +"),
         ({"name": "colour-texture+timm/test_resnet"}, "timm/test_resnet needs some"),
         ({"name": "colour-texture+timm/test_resnet", "weights": ["none"]}, "one for each of the 2 encoders"),
-        ({"name": "timm/test_resnet+timm/test_vit", "weights": "own.safetensors"}, "give a list"),
+        ({"name": "timm/test_resnet+timm/test_vit", "weights": "own.safetensors"}, "give a list in params.yaml"),
         ({"name": "hf/nobody/nothing", "weights": "none"}, "hf/nobody/nothing needs some"),
     ],
 )

@@ -26,7 +26,6 @@ from tests.derm.embedding.fake import CPU, as_items, write_images
 needs_ray = pytest.mark.skipif(
     find_spec("ray") is None, reason="NOT RUN: Ray is not installed: pip install -r requirements-ray.txt"
 )
-pytestmark = pytest.mark.xdist_group("ray")
 # Its numbers differ in the last bits when another number of threads computes them.
 HEEDS_THREADS = "timm/test_efficientnet"
 
@@ -200,9 +199,11 @@ def test_a_changed_image_is_a_mistake_that_names_the_node(workspace: Path, answe
 
 @needs_ray
 def test_a_node_with_another_library_or_encoder_is_refused(workspace: Path, answer: Callable[..., list[Any]]) -> None:
+    from derm.embedding import ray_engine
+
     items, job = as_items(write_images(workspace / "images", 2)), a_job("colour-texture")
     with pytest.raises(UserError, match=r"torch .*expected 1\.0.*on Ray node"):
-        answer(job, items, versions=dict.fromkeys(("torch", "timm", "pillow", "numpy"), "1.0"))
+        answer(job, items, versions=dict.fromkeys(ray_engine.PACKAGES, "1.0"))
     with pytest.raises(UserError, match="code of the encoder"):
         answer(job, items, manifest=job.encoder.manifest | {"code": "another"})
 

@@ -191,3 +191,14 @@ def test_changed_keeps_the_share_that_is_cut_off_and_resizes_otherwise_as_told()
     )
     assert recipe.changed(None, "pad", None) == Recipe((224, 224), "pad", (224, 224), "bicubic", HALF, HALF, "down")
     assert recipe.changed(112, "squash", None).scaled == (112, 112)
+
+
+@pytest.mark.parametrize("size", [(1, 30000), (30000, 1)])
+def test_a_thread_of_an_image_takes_no_memory(size: tuple[int, int]) -> None:
+    """Its shorter side is to be 224 pixels: the longer would be millions."""
+    recipe = Recipe((224, 224), "crop", (256, 256), "bicubic", (0.5,) * 3, (0.5,) * 3, "down")  # type: ignore[arg-type]
+    image = Image.new("RGB", size, "white")
+    image.paste("red", (size[0] // 2 - 5, size[1] // 2 - 5, size[0] // 2 + 5, size[1] // 2 + 5))
+    assert recipe.picture(image).getpixel((112, 112)) == (255, 0, 0)
+    left, top, right, bottom = recipe.covered(*size)
+    assert (right - left, bottom - top) == pytest.approx((0.875, 0.875), rel=0.01)

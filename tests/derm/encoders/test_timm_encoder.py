@@ -276,8 +276,74 @@ def test_pretrained_weights_without_a_network_end_in_one_line(tmp_path: Path) ->
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1
-    assert "pretrained weights of timm/test_resnet cannot be had" in done.stdout
+    assert "pretrained weights of timm/test_resnet: timm/test_resnet.r160_in1k is not in the hub's cache" in done.stdout
     assert "encoder.weights=<file>.safetensors" in done.stdout
+
+
+def hub_with(monkeypatch: pytest.MonkeyPatch, change: Any = None, name: str = "test_vit3") -> list[str]:
+    """A hub that answers every question for weights with those of seed 7, changed; returns what it was asked for."""
+    torch.manual_seed(7)
+    state = dict(timm.create_model(name).state_dict())
+    if change:
+        change(state)
+    asked = []
+
+    def answer(repository: Any, *given: Any, **named: Any) -> dict[str, torch.Tensor]:
+        asked.append(repository)
+        return dict(state)
+
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", answer)
+    return asked
+
+
+def test_pretrained_weights_are_those_of_the_hub_at_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = hub_with(monkeypatch)
+    encoder = build_encoder(params(name="timm/test_vit3", weights="pretrained", revision="a" * 40))
+    assert asked == [f"timm/test_vit3.r160_in1k@{'a' * 40}"]
+    torch.manual_seed(7)
+    expected: Any = timm.create_model("test_vit3").eval()
+    expected.reset_classifier(0)
+    image = torch.rand(2, 3, 160, 160)
+    with torch.inference_mode():
+        torch.testing.assert_close(encoder.embed(image), expected(image))
+    again = build_as_described(encoder.manifest, None, "b" * 40)
+    assert again.fingerprint == encoder.fingerprint and asked[1].endswith("b" * 40)
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "told"),
+    [
+        (lambda state: state.pop("blocks.1.norm1.weight"), {}, "blocks.1.norm1.weight is missing"),
+        (lambda state: state.update({"extra.weight": torch.zeros(1)}), {}, "extra.weight is unknown"),
+        (None, {"global_pool": "map"}, "attn_pool.latent is missing"),
+        (None, {"embed_dim": 32}, "do not fit {'embed_dim': 32}"),
+    ],
+)
+def test_pretrained_weights_that_do_not_fit_are_told(
+    monkeypatch: pytest.MonkeyPatch, change: Any, arguments: dict[str, Any], told: str
+) -> None:
+    """timm itself would leave at random what its file has not got."""
+    hub_with(monkeypatch, change, "test_vit")
+    assert told in refusal(name="timm/test_vit", weights="pretrained", model_args=arguments)
+
+
+def test_random_weights_in_a_package_that_only_names_them_are_gone() -> None:
+    with pytest.raises(UserError, match="random weights cannot be built again"):
+        build_as_described(build_encoder(params()).manifest, None)
+
+
+def test_a_size_that_patches_do_not_fill_is_told() -> None:
+    assert "expected a multiple, as 240" in refusal(name="timm/test_vit", image_size=239)
+
+
+def test_arguments_of_another_kind_are_told(tmp_path: Path) -> None:
+    assert "pretrained_cfg_overlay" in refusal(model_args={"pretrained_cfg_overlay": None})
+    assert "encoder.revision" in refusal(revision="a" * 40)
+    assert "expected none, pretrained" in refusal(weights="auto")
+    path, _ = saved_folder(tmp_path / "saved")
+    (tmp_path / "saved/config.json").write_text('{"architecture": "test_resnet", "pretrained_cfg": null}')
+    told = refusal(weights=path, weights_sha256=folder_digest(tmp_path / "saved"))
+    assert "config.json is not as timm writes it" in told
 
 
 def test_an_encoder_is_built_anew_from_its_manifest_and_weights() -> None:

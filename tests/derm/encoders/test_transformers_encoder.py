@@ -403,3 +403,19 @@ def test_any_repository_with_trained_and_with_random_weights(
         hub.refused["google/medsiglip-448"] = (401, "GatedRepo")
         with pytest.raises(UserError, match="google/medsiglip-448 has terms to accept: open https://"):
             build(params(name="medsiglip-448", weights="pretrained"), compare_digest=True)
+
+
+def test_a_model_that_hides_patches_at_random_is_refused(tmp_path: Path) -> None:
+    """ViT-MAE does so in evaluation mode too: the same image would never give the same numbers."""
+    from transformers import ViTMAEConfig, ViTMAEModel
+
+    shape: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
+    with quiet_transformers():
+        ViTMAEModel(ViTMAEConfig(**shape, image_size=SIDE, patch_size=14)).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="hides patches at random"):
+        read(tmp_path)
