@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator
 
-from derm.encoders.preprocessing import INTERPOLATIONS, Resize
+from derm.encoders.preprocessing import Resize
 from derm.errors import UserError
 from derm.params import Section
 
@@ -155,6 +155,3 @@ def _for_each(key: str, value: Any, names: list[str]) -> list[Any]:
         return value
     alone = len(names) == 1
     return [_NOT_FOR_COLOUR_TEXTURE[key] if name == COLOUR_TEXTURE and not alone else value for name in names]
-
-
-assert set(Interpolation.__args__) == {AUTO, *INTERPOLATIONS}  # type: ignore[attr-defined]

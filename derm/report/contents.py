@@ -52,7 +52,7 @@ def _encoder(manifest: dict[str, Any]) -> str:
     recipe = manifest["transform"]
     rows, columns = recipe["size"]
     told = f"{manifest['encoder']} at {columns}x{rows} px ({recipe['resize']}, {recipe['interpolation']})"
-    return told + f", pooled by {manifest['pooling']}, {manifest['precision']}"
+    return told + f", {manifest['pooling']} pooling, {manifest['precision']}"
 
 
 def parts() -> list[Part]:

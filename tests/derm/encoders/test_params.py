@@ -1,11 +1,12 @@
 """What section `encoder` says about each of several joined encoders."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
 
-from derm.encoders.params import parts_of
+from derm.encoders.params import Interpolation, parts_of
+from derm.encoders.preprocessing import INTERPOLATIONS
 from derm.errors import UserError
 from tests.derm.encoders.params import section
 
@@ -76,3 +77,7 @@ def test_what_cannot_be_meant_for_several_is_refused(changes: dict[str, Any], ex
 def test_values_that_no_encoder_takes_are_refused(key: str, value: Any, expected: str):
     with pytest.raises(ValidationError, match=expected):
         section(**{key: value})
+
+
+def test_every_interpolation_there_is_can_be_asked_for():
+    assert set(get_args(Interpolation)) == {"auto", *INTERPOLATIONS}
