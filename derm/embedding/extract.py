@@ -14,12 +14,10 @@ from derm.embedding.cache import Entry
 from derm.embedding.changes import describe, known_rate, speed_facts, told_duration
 from derm.embedding.engines import choose_engine
 from derm.embedding.forward import LEAST_BATCH_SIZE, Embedded, is_out_of_memory
-from derm.embedding.job import Item, Job, different, lacking, make_job
+from derm.embedding.job import Item, Job, different, lacking
 from derm.embedding.loop import Phases, embed_partition
 from derm.embedding.rows import Rows
 from derm.embedding.tokens import TokenFile
-from derm.embedding.views import IDENTITY
-from derm.encoders.encoder import Encoder
 from derm.errors import UserError
 
 # The first batches warm up; then so many are timed before a run whose rate was not known says how long it takes.
@@ -45,20 +43,6 @@ class Extraction:
     computed: int
     repeated: int
     phases: Phases
-
-
-def extract(
-    encoder: Encoder,
-    paths: Sequence[str],
-    digests: Sequence[str],
-    batch_size: int,
-    device: torch.device,
-    views: tuple[str, ...] = (IDENTITY,),
-    compiled: bool = False,
-) -> Extraction:
-    """Embed the images (path and expected SHA-256 each) with one encoder, as `extract_job` does."""
-    items = [Item(path, digest) for path, digest in zip(paths, digests, strict=True)]
-    return extract_job(make_job(encoder, batch_size, device, views, compiled), items)
 
 
 def extract_job(job: Job, items: Sequence[Item], open_tokens: OpenTokens | None = None) -> Extraction:

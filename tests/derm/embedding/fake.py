@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from derm.embedding.extract import Extraction, extract
+from derm.embedding.extract import Extraction, extract_job
 from derm.embedding.job import Item, Job, make_job
 from derm.encoders.encoder import Encoder
 from derm.images import digest
@@ -107,3 +107,15 @@ def listed(folder: Path) -> list[Item]:
 
 def embed(fake: Fake, images: tuple[list[str], list[str]], batch_size: int = 16, **options: Any) -> Extraction:
     return extract(fake.encoder, *images, batch_size, CPU, **options)
+
+
+def extract(
+    encoder: Encoder,
+    paths: Sequence[str],
+    digests: Sequence[str],
+    batch_size: int,
+    device: torch.device,
+    **options: Any,
+) -> Extraction:
+    """Embed the images (path and expected SHA-256 each); options: as `make_job` takes them."""
+    return extract_job(make_job(encoder, batch_size, device, **options), as_items((paths, digests)))

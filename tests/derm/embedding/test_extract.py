@@ -10,14 +10,14 @@ import timm
 import torch
 from PIL import Image
 
-from derm.embedding.extract import extract, extract_job
+from derm.embedding.extract import extract_job
 from derm.embedding.job import make_job
 from derm.embedding.loop import embed_partition
 from derm.embedding.views import view_names
 from derm.encoders.encoder import Encoder
 from derm.errors import UserError
 from derm.images import digest
-from tests.derm.embedding.fake import CPU, SIDE, Fake, as_items, embed, write_images
+from tests.derm.embedding.fake import CPU, SIDE, Fake, as_items, embed, extract, write_images
 
 Clean = Callable[[], None]
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from derm.embedding.extract import embed_share, extract, extract_job
+from derm.embedding.extract import embed_share, extract_job
 from derm.embedding.forward import embed_batch, forward_batch_size, is_out_of_memory
 from derm.embedding.job import Job
 from derm.embedding.views import IDENTITY
 from derm.errors import UserError
-from tests.derm.embedding.fake import CPU, SIDE, Fake, as_items, embed, write_images
+from tests.derm.embedding.fake import CPU, SIDE, Fake, as_items, embed, extract, write_images
 
 
 def test_a_cpu_always_takes_eight() -> None:
