@@ -7,7 +7,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test experiment crossval data keep-split verify ui lint lock clean
+.PHONY: help setup repro test experiment crossval data keep-split verify leaderboard ui lint lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ keep-split: $(READY) ## keep every image in its part while images are added
 
 verify: $(READY) ## compute the committed state anew in an empty clone: same bytes, same numbers, or what differs
 	python -m experiments verify
+
+leaderboard: $(READY) ## every experiment ranked on val: make leaderboard METRIC=melanoma.auc (ON_TEST=yes: on test)
+	@python -m experiments leaderboard $(if $(METRIC),--metric "$(METRIC)") $(if $(filter yes,$(ON_TEST)),--on-test)
 
 ui: $(READY) ## every experiment side by side, in MLflow
 	python -m experiments ui

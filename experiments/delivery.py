@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from derm.errors import UserError
 from derm.files import read_json
 from derm.workspace import private_folder
-from experiments.record import Record, pending_folder
+from experiments.record import INTERVALS, PART_TAGS, Record, pending_folder
 from experiments.store import Store, StoreUnavailableError, check_answers, open_store, reason
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def deliver(store: Store, record: Record, folder: Path) -> str:
     for run in client.search_runs([experiment], f"tags.`derm.key` = '{record.key}'"):
         if run.data.tags.get(COMPLETE) == "true":
             _add_names(client, run, record)
+            _add_parts(client, run, record, folder)
             return run.info.run_id
         _discard(client, experiment, run.info.run_id)
     run_id = client.create_run(
@@ -146,6 +147,16 @@ def _add_names(client: "MlflowClient", run: "Run", record: Record) -> None:
     names = known | {name for name in record.tags[NAMES].split(",") if name}
     if names != known:
         client.set_tag(run.info.run_id, NAMES, ",".join(sorted(names)))
+
+
+def _add_parts(client: "MlflowClient", run: "Run", record: Record, folder: Path) -> None:
+    """A run that an older version logged gets what the leaderboard needs and that version did not log."""
+    lacking = {tag: record.tags[tag] for tag in PART_TAGS.values() if tag in record.tags and tag not in run.data.tags}
+    intervals = folder / "artifacts" / INTERVALS
+    if lacking and intervals.exists():
+        client.log_artifact(run.info.run_id, str(intervals), str(Path(INTERVALS).parent))
+    for tag, digest in lacking.items():
+        client.set_tag(run.info.run_id, tag, digest)
 
 
 def _discard(client: "MlflowClient", experiment: str, run_id: str) -> None:

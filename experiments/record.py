@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +25,7 @@ import pandas as pd
 
 import derm
 from derm import journal
-from derm.files import canonical_json, write_bytes, write_csv
+from derm.files import canonical_json, read_csv, write_bytes, write_csv
 from derm.params import Section, load
 from derm.workspace import private_folder
 from experiments import revision
@@ -42,6 +43,10 @@ from experiments.state import (
 
 PLOTS = Path("plots")
 REPORT = PLOTS / "report"
+INTERVALS = "evaluate/intervals.csv"
+"""The 95 % intervals of the headline numbers, under plots/ and among a run's artifacts."""
+SPLIT = Path("data/split/split.csv")
+PART_TAGS = {"val": "derm.val_part", "test": "derm.test_part"}
 CLASSIFIER = Path("models/classifier")
 SMALL_MODEL_BYTES = 50_000_000
 WITH_PICTURES = ("explain", "report")
@@ -97,7 +102,7 @@ def collect() -> Path:
 
 
 def build_record(state: State, experiment: str, events: list[Event]) -> Record:
-    """The record of ``state``; metrics, curves and git are read from the current folder."""
+    """The record of ``state``; metrics, curves, split and git are read from the current folder."""
     metrics = read_metrics()
     stages = stage_table(state.outs, events)
     encoder = str((state.params.get("encoder") or {}).get("name", ""))
@@ -112,6 +117,7 @@ def build_record(state: State, experiment: str, events: list[Event]) -> Record:
             "derm.key": state.key,
             "derm.encoder": encoder,
             "dvc.experiments": experiment_name,
+            **part_tags(),
             **revision.tags(),
             **_machine_tags(events),
             **{f"seconds.{row.stage}": f"{row.seconds:.2f}" for row in stages if row.seconds is not None},
@@ -122,6 +128,19 @@ def build_record(state: State, experiment: str, events: list[Event]) -> Record:
         started=int(min(times) * 1000),
         ended=int(max(*times, time.time()) * 1000),
     )
+
+
+def part_tags(split: Path = SPLIT) -> dict[str, str]:
+    """``derm.val_part`` and ``derm.test_part``: 16 hex digits for the images of that part and their targets.
+
+    Numbers of two states can be compared only where these agree. UserError if the split is missing or damaged.
+    """
+    table = read_csv(split, image_id=str, part=str, target=str).sort_values("image_id")
+    tags = {}
+    for part, tag in PART_TAGS.items():
+        rows = table.loc[table["part"] == part, ["image_id", "target"]]
+        tags[tag] = sha256(canonical_json(rows.to_numpy().tolist()).encode()).hexdigest()[:16]
+    return tags
 
 
 def read_curves(folder: Path = PLOTS) -> dict[str, list[tuple[int, float]]]:
@@ -150,7 +169,7 @@ def figures(with_pictures: bool, folder: Path = PLOTS) -> Iterable[Path]:
 
 def _copy_artifacts(target: Path, state: State, events: list[Event], with_pictures: bool) -> None:
     target.mkdir(parents=True)
-    for path in figures(with_pictures):
+    for path in (*figures(with_pictures), *PLOTS.glob(INTERVALS)):
         _copy(path, target / path.relative_to(PLOTS))
     for path in (Path("params.yaml"), Path("dvc.lock"), *sorted(Path("metrics").glob("*.json"))):
         _copy(path, target / "pipeline" / path)

@@ -72,6 +72,25 @@ CURVES = pd.DataFrame(
 )
 
 
+SPLIT = """\
+image_id,group,part,fold,target
+a,a,train,,0
+b,b,val,,1
+c,b,val,,0
+d,d,calibration,,0
+e,e,test,,1
+f,f,test,,0
+"""
+
+INTERVALS = """\
+part,metric,value,low,high
+val,macro_auc,0.910000,0.870000,0.950000
+val,melanoma.auc,0.880000,0.800000,0.930000
+test,macro_auc,0.890000,0.860000,0.920000
+test,melanoma.auc,0.850000,0.790000,0.900000
+"""
+
+
 class Workspace:
     """Such a folder, and the way to run this repository's modules in it."""
 
@@ -155,6 +174,8 @@ def fill(workspace: Workspace, metrics: Mapping[str, Mapping] = METRICS) -> None
     workspace.write(".gitignore", "/.derm\n/mlflow.db*\n/mlartifacts\n")
     for stage, content in metrics.items():
         workspace.write(f"metrics/{stage}.json", json.dumps(content))
+    workspace.write("data/split/split.csv", SPLIT)
+    workspace.write("plots/evaluate/intervals.csv", INTERVALS)
     workspace.write("plots/train_head/curves.csv", CURVES.to_csv(index=False))
     for figure in ("evaluate/roc", "explain/gallery", "explain/maps/one"):
         path = workspace.folder / "plots" / f"{figure}.png"

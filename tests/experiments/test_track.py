@@ -98,6 +98,7 @@ def test_run_holds_what_the_files_say(stored: Workspace) -> None:
     assert "| melanoma.auc | &emsp;0.8800 | &emsp;0.8500 |" in tags["mlflow.note.content"]
     assert _artifacts(stored, run.info.run_id) >= {
         "evaluate/roc.png",
+        "evaluate/intervals.csv",
         "explain/gallery.png",
         "explain/maps/one.png",
         "report/index.html",
