@@ -20,6 +20,10 @@ def predict(
         list[Path] | None,
         typer.Option(help="File or folder of an encoder's weights that the package names and does not hold."),
     ] = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(help="CSV with a row per image: image, and what is known of age, sex, body_site."),
+    ] = None,
 ) -> None:
     """Classify images with a packaged classifier.
 
@@ -29,7 +33,7 @@ def predict(
     """
     from derm.prediction import predict_files
 
-    table = predict_files(paths, classifier, out, encoder_weights or [])
+    table = predict_files(paths, classifier, out, encoder_weights or [], metadata)
     failed = int((table["status"] != "ok").sum())
     print(f"{len(table) - failed} images classified, {failed} failed; table: {out}")
     for _, row in table[table["status"] != "ok"].head(5).iterrows():

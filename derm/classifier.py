@@ -13,13 +13,18 @@ from safetensors.torch import load_file, save
 
 from derm.decisions.outcome import Calibration, outcomes, read_calibration
 from derm.device import choose_device
-from derm.embedding.forward import embed_batch, forward_batch_size, make_ready
+from derm.embedding.forward import Forward, forward_batch_size, make_ready
 from derm.embedding.views import apply_view
 from derm.encoders.encoder import Encoder
 from derm.encoders.registry import build_as_described, read_state
 from derm.errors import UserError
 from derm.files import canonical_json, read_json, write_bytes, write_json
-from derm.heads.head import Head, image_logits, read_head, write_head
+from derm.heads.head import Head, read_head, write_head
+from derm.heads.inputs import Inputs
+from derm.heads.predict import image_logits
+from derm.heads.registry import head_kind
+from derm.params import checked
+from derm.uncertainty import UncertaintyParams, logit_samples, uncertainty
 
 FOLDER = Path("models/classifier")
 
@@ -36,12 +41,15 @@ class Classifier:
         features_manifest: dict[str, Any],
         head: Head,
         calibration: Calibration,
+        uncertain: UncertaintyParams,
         synthetic: bool,
     ) -> None:
         self.device = choose_device()
         compiled = features_manifest.get("compile", False)
         self.encoders = [make_ready(encoder, self.device, compiled) for encoder in encoders]
         self.views: list[str] = features_manifest["views"]
+        tokens = head_kind(head.shape.params.type).reads == "tokens"
+        self.token_pooling = features_manifest["token_pooling"] if tokens else None
         # Elsewhere than where the features were made their last bits are others anyway.
         same = self.device.type == features_manifest["device"]
         self.batch_sizes = [
@@ -49,6 +57,7 @@ class Classifier:
         ]
         self.head = head
         self.calibration = calibration
+        self.uncertain = uncertain
         self.synthetic = synthetic
 
     @staticmethod
@@ -60,8 +69,9 @@ class Classifier:
         UserError if something is missing, damaged, or not what the package was made with.
         """
         description = read_json(folder / "classifier.json")
-        if not {"encoders", "features", "synthetic"} <= set(description):
+        if not {"encoders", "features", "synthetic", "uncertainty"} <= set(description):
             raise UserError(f"{folder / 'classifier.json'} is not a packaged classifier's: copy the whole folder again")
+        uncertain = checked(description["uncertainty"], "uncertainty", UncertaintyParams, folder / "classifier.json")
         manifests, given = description["features"]["encoders"], list(encoder_weights)
         encoders = []
         for number, (manifest, kept) in enumerate(zip(manifests, description["encoders"], strict=True), 1):
@@ -74,7 +84,7 @@ class Classifier:
         if given:
             raise UserError(f"{given[0]}: the packaged classifier needs no such weights; leave them out")
         head, calibration = read_head(folder / "head.safetensors"), read_calibration(folder / "calibration.json")
-        return Classifier(encoders, description["features"], head, calibration, description["synthetic"])
+        return Classifier(encoders, description["features"], head, calibration, uncertain, description["synthetic"])
 
     @property
     def classes(self) -> list[str]:
@@ -86,10 +96,17 @@ class Classifier:
         """How many images are best given at once."""
         return max(self.batch_sizes)
 
-    def predict(self, images: Sequence[Image.Image]) -> pd.DataFrame:
+    @property
+    def uses_metadata(self) -> bool:
+        """Whether age, sex and body site count."""
+        return self.head.shape.encoding is not None
+
+    def predict(self, images: Sequence[Image.Image], known: pd.DataFrame | None = None) -> pd.DataFrame:
         """One row for each upright RGB image (see `derm.images.decode`).
 
-        Columns: p_<class>..., predicted and decision (class index), flag (1 or 0; empty without a positive class).
+        known: a row for each image with `age`, `sex` and `body_site` as text, empty where unknown; without it nothing
+        is known. Columns: p_<class>..., predicted and decision (class index), flag (1 or 0; empty without a positive
+        class), then those of `derm.uncertainty.uncertainty`.
         """
         blocks = [
             np.stack(
@@ -98,19 +115,20 @@ class Classifier:
             )
             for encoder, size in zip(self.encoders, self.batch_sizes, strict=True)
         ]
-        return outcomes(image_logits(self.head, np.concatenate(blocks, axis=-1)), self.calibration)
+        metadata, encoding = None, self.head.shape.encoding
+        if encoding is not None:
+            metadata = encoding.encode(pd.DataFrame(index=range(len(images))) if known is None else known)
+        inputs = Inputs(np.concatenate(blocks, axis=-1), np.arange(len(images)), metadata)
+        samples = logit_samples(self.head, inputs, self.uncertain)
+        told = outcomes(image_logits(self.head, inputs), self.calibration)
+        return pd.concat([told, uncertainty(samples, self.calibration.temperature, self.classes)], axis=1)
 
     def _embedded(self, encoder: Encoder, images: Sequence[Image.Image], batch_size: int) -> np.ndarray:
-        """Float16 [n, dim]."""
+        """Float16 [n, dim], or for a head that reads patches [n, patches, channels]."""
+        forward = Forward(encoder, batch_size, self.device, self.token_pooling)
         batches = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
-        return np.concatenate(
-            [
-                embed_batch(
-                    encoder, torch.stack([encoder.transform(image) for image in batch]), batch_size, self.device
-                )
-                for batch in batches
-            ]
-        )
+        embedded = [forward.launch([encoder.transform(image) for image in batch])() for batch in batches]
+        return np.concatenate([one.pooled if one.tokens is None else one.tokens for one in embedded])
 
 
 def write_classifier(
@@ -119,6 +137,7 @@ def write_classifier(
     features_manifest: dict[str, Any],
     head: Head,
     calibration: Calibration,
+    uncertain: UncertaintyParams,
     max_encoder_bytes: int,
     synthetic: bool,
     folder: Path = FOLDER,
@@ -138,7 +157,14 @@ def write_classifier(
     write_head(head, folder / "head.safetensors")
     write_json(folder / "calibration.json", calibration.model_dump())
     # Not `write_json`, which rounds: a manifest is compared to the last digit when it is read again.
-    description = canonical_json({"features": features_manifest, "encoders": described, "synthetic": synthetic})
+    description = canonical_json(
+        {
+            "features": features_manifest,
+            "encoders": described,
+            "synthetic": synthetic,
+            "uncertainty": uncertain.model_dump(),
+        }
+    )
     write_bytes(folder / "classifier.json", f"{description}\n".encode())
     return [encoder["weights"] for encoder in described]
 

@@ -1,6 +1,5 @@
-"""Optimisers: full-batch L-BFGS for convex heads, a cosine schedule with warm-up for the others."""
+"""Full-batch L-BFGS, for convex heads."""
 
-import math
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -47,11 +46,3 @@ def minimise_lbfgs(
         result = minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", callback=callback, options=options)
     put(result.x)
     return bool(result.success)
-
-
-def cosine_with_warmup(step: int, steps: int, warmup_steps: int) -> float:
-    """Share of the full learning rate at `step` of `steps`: linear up to 1, then half a cosine down to 0."""
-    if step < warmup_steps:
-        return (step + 1) / warmup_steps
-    progress = (step - warmup_steps) / max(1, steps - warmup_steps)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))

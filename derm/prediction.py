@@ -11,16 +11,22 @@ from derm.classifier import Classifier
 from derm.errors import UserError
 from derm.files import write_csv
 from derm.images import SUFFIXES, UnreadableImageError, decode, read_bytes
+from derm.known import known_of
 
 
 def predict_files(
-    paths: Iterable[Path], classifier_folder: Path, out: Path, encoder_weights: Sequence[Path] = ()
+    paths: Iterable[Path],
+    classifier_folder: Path,
+    out: Path,
+    encoder_weights: Sequence[Path] = (),
+    metadata: Path | None = None,
 ) -> pd.DataFrame:
     """Classify every image and write the table to `out`.
 
     Columns: image, p_<class>..., predicted and decision (class index), predicted_name, decision_name, flag, status
-    (`ok`, or the reason why the row is empty). encoder_weights: see `Classifier.load`.
-    UserError if a folder holds no image or the classifier is unusable.
+    (`ok`, or the reason why the row is empty), and those of `derm.uncertainty.uncertainty`. encoder_weights: see
+    `Classifier.load`. metadata: a CSV with `image` and what is known of `age`, `sex` and `body_site`.
+    UserError if a folder holds no image, the classifier is unusable, or the metadata are of no use to it.
     """
     files = list_images(paths)
     if out.is_dir() or not out.resolve().parent.is_dir():
@@ -28,6 +34,7 @@ def predict_files(
     classifier = Classifier.load(classifier_folder, encoder_weights)
     if classifier.synthetic:
         print("WARNING: this classifier was trained on synthetic images: its answers mean nothing", file=sys.stderr)
+    known = known_of(files, metadata, classifier.head.shape.encoding)
     names = dict(enumerate(classifier.classes))
     tables = []
     with tqdm(total=len(files), desc="predicting", unit="img", mininterval=0.5) as bar:
@@ -42,7 +49,9 @@ def predict_files(
                     status.append(str(error))
             table = pd.DataFrame({"image": [path.as_posix() for path in batch], "status": status})
             if images:
-                told = classifier.predict(images).set_index(table.index[table["status"] == "ok"])
+                right = [start + place for place, told in enumerate(status) if told == "ok"]
+                told = classifier.predict(images, known.iloc[right])
+                told = told.set_index(table.index[table["status"] == "ok"])
                 for column in ("predicted", "decision"):
                     told[f"{column}_name"] = told[column].map(names)
                 # Whole numbers stay whole beside the empty cells of a bad image.
@@ -51,7 +60,10 @@ def predict_files(
             tables.append(table)
             bar.update(len(batch))
     probabilities = [f"p_{name}" for name in classifier.classes]
-    columns = ["image", *probabilities, "predicted", "predicted_name", "decision", "decision_name", "flag", "status"]
+    doubts = ["entropy", "aleatoric", "epistemic"]
+    doubts += [f"{end}_{name}" for name in classifier.classes for end in ("low", "high")]
+    columns = ["image", *probabilities, "predicted", "predicted_name", "decision", "decision_name", "flag"]
+    columns += [*doubts, "status"]
     table = pd.concat(tables).reindex(columns=columns)
     write_csv(out, table)
     return table

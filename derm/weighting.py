@@ -4,19 +4,32 @@ from typing import Literal
 
 import numpy as np
 
-ClassWeighting = Literal["none", "inverse", "sqrt_inverse"]
+ClassWeighting = Literal["none", "inverse", "sqrt_inverse", "effective"]
 
 
 def class_weights(
-    targets: np.ndarray, classes: int, weighting: ClassWeighting, positive: int | None, boost: float
+    targets: np.ndarray,
+    classes: int,
+    weighting: ClassWeighting,
+    effective_beta: float,
+    factors: np.ndarray,
 ) -> np.ndarray:
-    """Float64 [classes]: 1, 1/share or 1/sqrt(share) of the class, times `boost` for the positive class.
+    """Float64 [classes], times `factors` [classes], scaled so that the mean weight over `targets` is 1: the learning
+    rate and the L2 penalty keep their meaning from one weighting to the next.
 
-    Scaled so that the mean weight over `targets` (int [n], every class present) is 1: the learning rate and the L2
-    penalty keep their meaning from one weighting to the next.
+    none: 1. inverse: 1/n of the class's images, so that every class counts alike. sqrt_inverse: 1/sqrt(n). effective:
+    ``(1 - beta)/(1 - beta^n)``, the inverse of the effective number of samples (Cui et al. 2019, arXiv 1901.05555).
+    targets: int [n], every class present.
     """
-    share = np.bincount(targets, minlength=classes) / len(targets)
-    weights = {"none": np.ones(classes), "inverse": 1 / share, "sqrt_inverse": share**-0.5}[weighting]
-    if positive is not None:
-        weights[positive] *= boost
-    return weights / (weights * share).sum()
+    counts = np.bincount(targets, minlength=classes)
+    match weighting:
+        case "none":
+            weights = np.ones(classes)
+        case "inverse":
+            weights = 1 / counts
+        case "sqrt_inverse":
+            weights = counts**-0.5
+        case "effective":
+            weights = (1 - effective_beta) / -np.expm1(counts * np.log(effective_beta))
+    weights = weights * factors
+    return weights * len(targets) / (weights * counts).sum()

@@ -1,11 +1,12 @@
 """``python -m experiments``: run experiments, cross-validate, verify, point at data, look at them all."""
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -90,6 +91,41 @@ def crossval(
 
 
 @app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="A DVC experiment or git revision; with --on folds a cross-validation.")],
+    b: Annotated[str, typer.Argument(help="The other; the difference is B - A.")],
+    on: Annotated[
+        Literal["val", "folds"] | None,
+        typer.Option(help="val, or folds: all test parts of two cross-validations. Default: compare.on."),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds a side. Default: compare.seeds.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for table and pictures. Default: .derm/compare/A-vs-B.")
+    ] = None,
+) -> None:
+    """Is B better than A? One metric decides (compare.metric in params.yaml); the others are exploratory.
+
+    Heads that have a seed are trained from several, and seeds and lesions are resampled together. From one fit a side,
+    or of heads that have no seed, it only says whether the two fitted models differ. The images on which they disagree
+    are drawn as a sheet.
+
+    Example: python -m experiments compare baseline focal
+    """
+    from derm.params import load
+    from derm.workspace import private_folder
+    from experiments.compare import CompareParams, compare_experiments, told, write_comparison
+
+    with _one_line_errors():
+        params = load("compare", CompareParams)
+        given = {"on": on or params.on, "seeds": seeds or params.seeds}
+        compared = compare_experiments(a, b, params.model_copy(update=given), _say)
+        folder = out or private_folder("compare") / f"{a}-vs-{b}".replace("/", "_")
+        write_comparison(compared, folder)
+        typer.echo(told(compared))
+        typer.echo(f"\npictures and tables: {folder}")
+
+
+@app.command()
 def verify() -> None:
     """Recompute HEAD in an empty clone and say "same bytes", "same numbers", or what differs (exit code 1)."""
     from experiments.verify import DIFFERENT
@@ -99,6 +135,52 @@ def verify() -> None:
         verdict = recompute(_say)
         typer.echo("\n  ".join([verdict.title, *verdict.details]))
         raise typer.Exit(1 if verdict.level == DIFFERENT else 0)
+
+
+@app.command()
+def leaderboard(
+    metric: Annotated[
+        str, typer.Option(help="What to rank by, such as macro_auc or melanoma.auc; a wrong one lists them all.")
+    ] = "decision.balanced_accuracy",
+    on_test: Annotated[
+        bool,
+        typer.Option("--on-test", help="Rank on test, and say how many states were measured there: for the very end."),
+    ] = False,
+    top: Annotated[int | None, typer.Option(min=1, help="Only the first so many.", show_default=False)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the chart, val.png or test.png; .derm/leaderboard if none is named.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Every experiment ranked on val, with 95 % intervals, as a table and a chart.
+
+    Ranked are the runs in MLflow that were measured on the same images, with the same targets, as the split at hand;
+    others are counted. Records that wait are delivered first.
+
+    Example: python -m experiments leaderboard --metric melanoma.auc --top 20
+    """
+    from derm.files import write_figure
+    from derm.params import load
+    from derm.workspace import private_folder
+    from experiments.delivery import deliver_pending
+    from experiments.leaderboard import read_board
+    from experiments.leaderboard_table import lines
+    from experiments.record import Tracking
+
+    with _one_line_errors():
+        experiment = load("tracking", Tracking).experiment
+        store = open_store([experiment])  # before delivery, which would tell of a store that is down once more
+        if delivered := deliver_pending().delivered:
+            _say(f"{delivered} waiting record(s) delivered")
+        board = read_board(store, experiment, metric, on_test, top)
+        typer.echo("\n".join(lines(board, shutil.get_terminal_size((140, 24)).columns)))
+        from experiments.leaderboard_figure import figure
+
+        chart = (out or private_folder("leaderboard")) / f"{board.part}.png"
+        write_figure(chart, figure(board))
+        typer.echo(f"chart: {chart.relative_to(Path.cwd()) if chart.is_relative_to(Path.cwd()) else chart}")
 
 
 @app.command()

@@ -6,11 +6,12 @@ from pathlib import Path
 import pandas as pd
 from pydantic import Field
 
-from derm.decisions.outcome import outcomes, read_calibration
+from derm.decisions.outcome import calibration_file, outcomes, read_calibration
 from derm.embedding.features import read_features
 from derm.figures import confusion_matrix, curves_by_class, reliability
 from derm.files import read_csv, write_csv, write_figure, write_json
-from derm.heads.head import image_logits, read_head
+from derm.heads.head import HEAD, head_file, head_names, read_head
+from derm.heads.predict import image_logits
 from derm.image_table import read_images
 from derm.measures.bootstrap import group_weights, intervals
 from derm.measures.curves import precision_recall_points, reliability_bins, roc_points
@@ -18,6 +19,7 @@ from derm.measures.headline import headline, nested
 from derm.measures.per_class import class_table
 from derm.params import Section, load
 from derm.task import TaskParams, make_task
+from derm.uncertainty import UncertaintyParams, logit_samples, uncertainty
 from stages.runner import run
 
 PARTS = ("val", "test")
@@ -33,28 +35,37 @@ class EvaluateParams(Section):
 
 
 def main() -> None:
-    params, images = load("evaluate", EvaluateParams), read_images()
+    params, uncertain, images = load("evaluate", EvaluateParams), load("uncertainty", UncertaintyParams), read_images()
     task = make_task(images, load("task", TaskParams))
     classes = task.classes
-    split = read_csv(Path("data/split/split.csv"), target=int)
-    features, head, calibration = read_features(), read_head(), read_calibration()
-    metrics, tables = {}, []
+    split, features = read_csv(Path("data/split/split.csv"), target=int), read_features()
+    heads = {name: read_head(head_file(name)) for name in head_names()}
+    calibrations = {name: read_calibration(calibration_file(name)) for name in heads}
+    metrics, tables, beside = {}, [], []
     for part in PARTS:
-        rows = split[split["part"] == part].merge(images[["image_id", "lesion_id"]], on="image_id")
-        told = outcomes(image_logits(head, features.of(rows["image_id"])), calibration)
-        predictions = pd.concat(
-            [rows[["image_id", "lesion_id", "group", "target"]].reset_index(drop=True), told], axis=1
-        )
-        write_csv(Path(f"data/predictions/{part}.csv"), predictions)
+        rows = split[split["part"] == part].merge(images, on="image_id", suffixes=("", "_of_image"))
+        given = {name: head.inputs(features, rows) for name, head in heads.items()}
+        told = {name: outcomes(image_logits(head, given[name]), calibrations[name]) for name, head in heads.items()}
+        known = rows[["image_id", "lesion_id", "group", "target"]]
+        samples = logit_samples(heads[HEAD], given[HEAD], uncertain)
+        doubt = uncertainty(samples, calibrations[HEAD].temperature, classes)
+        predictions = pd.concat([known, told[HEAD]], axis=1)
+        write_csv(Path(f"data/predictions/{part}.csv"), pd.concat([predictions, doubt], axis=1))
         groups, targets = predictions["group"].to_numpy(), predictions["target"].to_numpy()
         weights = group_weights(groups, targets, params.resamples, params.seed)
-        measure = partial(headline, predictions, classes, calibration.positive, bins=params.bins)
-        numbers = intervals(measure, weights, f"{part}, headline")
-        metrics[part] = nested(dict(zip(numbers["metric"], numbers["value"], strict=True)))
-        tables.append(numbers.assign(part=part))
+        for name, table in told.items():
+            measure = partial(headline, pd.concat([known, table], axis=1), classes, task.positive, bins=params.bins)
+            numbers = intervals(measure, weights, f"{part}, headline" + (f", {name}" if name != HEAD else ""))
+            values = nested(dict(zip(numbers["metric"], numbers["value"], strict=True)))
+            if name == HEAD:
+                metrics[part] = values
+                tables.append(numbers.assign(part=part))
+            beside.append(numbers.assign(part=part, head=name))
         write_csv(PLOTS / f"per_class_{part}.csv", class_table(predictions, classes, weights, f"{part}, by class"))
         draw(predictions, classes, task.positive, params, part)
     write_csv(PLOTS / "intervals.csv", pd.concat(tables)[["part", "metric", "value", "low", "high"]].dropna())
+    # With metadata: the fusion beside what the image alone and the metadata alone would do.
+    write_csv(PLOTS / "heads.csv", pd.concat(beside)[["head", "part", "metric", "value", "low", "high"]].dropna())
     write_json(Path("metrics/evaluate.json"), metrics)
     shown = tables[-1].set_index("metric")
     for name in ("balanced_accuracy", "decision.balanced_accuracy", "macro_auc", "ece"):

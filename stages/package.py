@@ -5,13 +5,14 @@ from pathlib import Path
 from pydantic import Field
 
 from derm.classifier import FOLDER, write_classifier
-from derm.decisions.outcome import read_calibration
+from derm.decisions.outcome import calibration_file, read_calibration
 from derm.embedding.features import read_manifest
 from derm.encoders.params import EncoderParams, parts_of
 from derm.encoders.registry import build_for_features
 from derm.files import read_json, write_json
-from derm.heads.head import read_head
+from derm.heads.head import HEAD, head_file, read_head
 from derm.params import Section, load
+from derm.uncertainty import UncertaintyParams
 from stages.runner import run
 
 
@@ -29,8 +30,9 @@ def main() -> None:
         build_for_features(encoder_params, manifest["encoders"]),
         [part.revision for part in parts_of(encoder_params)],
         manifest,
-        read_head(),
-        read_calibration(),
+        read_head(head_file(HEAD)),
+        read_calibration(calibration_file(HEAD)),
+        load("uncertainty", UncertaintyParams),
         max_encoder_bytes=int(params.max_encoder_mb * 1_000_000),
         synthetic=synthetic,
     )

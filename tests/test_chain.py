@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from tests.closure import ROOT
 
@@ -176,7 +177,7 @@ def test_the_packaged_classifier_predicts_what_the_chain_did(clone: Clone) -> No
 
 
 def test_an_experiment_runs_what_follows_and_going_back_is_restored(clone: Clone) -> None:
-    """The last one: it leaves the clone with other params."""
+    """After those that look at what the chain has left: it runs it with other params."""
     before = clone.stages_run()
     clone.dvc("exp", "run", "-S", "loss.gamma=2", "-n", "focal")
     assert clone.stages_run()[len(before) :] == AFTER_THE_LOSS
@@ -187,4 +188,19 @@ def test_an_experiment_runs_what_follows_and_going_back_is_restored(clone: Clone
     found = runs(clone)
     assert len(found) == len({run["derm.key"] for run in found}) == 2
     clone.git("checkout", "params.yaml")  # `-S` has written it anew, with the same values
+    assert clone.git("status", "--porcelain") == ""
+
+
+def test_the_experiment_is_compared_with_what_is_committed(clone: Clone) -> None:
+    """After the experiment above."""
+    done = clone.python("-m", "experiments", "compare", "HEAD", "focal")
+    assert done.returncode == 0, done.stderr
+    assert "fitted models" in done.stdout.splitlines()[0]
+    made = clone.folder / ".derm/compare/HEAD-vs-focal"
+    primary = pd.read_csv(made / "differences.csv").iloc[0]
+    measured = clone.json("metrics/evaluate.json")["val"]["decision"]["balanced_accuracy"]
+    assert (primary["metric"], primary["a"]) == ("decision.balanced_accuracy", pytest.approx(measured, abs=2e-6))
+    for name in ("differences.png", "disagreements.png"):
+        with Image.open(made / name) as picture:
+            picture.load()
     assert clone.git("status", "--porcelain") == ""

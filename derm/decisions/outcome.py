@@ -12,7 +12,7 @@ from derm.errors import UserError
 from derm.files import read_json
 from derm.params import Section
 
-CALIBRATION_FILE = Path("models/calibration/calibration.json")
+CALIBRATION = Path("models/calibration")
 
 
 class DecideParams(Section):
@@ -26,8 +26,6 @@ class DecideParams(Section):
 class Calibration(Section):
     """What `calibrate` fitted: all that stands between logits and an outcome.
 
-    logit_offset: by class, taken from the logits before all else: the logarithm of the loss's class weights, by which a
-    weighted loss shifts the frequencies that the logits stand for (Elkan 2001; Menon et al. 2021, arXiv 2007.07314).
     priors: share of lesions by class in the training part. threshold: the positive class is flagged from here on;
     null without a positive class.
     """
@@ -35,7 +33,6 @@ class Calibration(Section):
     classes: list[str]
     positive: str | None
     method: str
-    logit_offset: list[float]
     temperature: float
     rule: Literal["argmax", "prior"]
     tau: float
@@ -44,7 +41,12 @@ class Calibration(Section):
     target_sensitivity: float
 
 
-def read_calibration(path: Path = CALIBRATION_FILE) -> Calibration:
+def calibration_file(head: str) -> Path:
+    """Where the calibration of a head (`derm.heads.head.head_file`) stands."""
+    return CALIBRATION / f"{head}.json"
+
+
+def read_calibration(path: Path) -> Calibration:
     """What `calibrate` wrote. UserError if it is missing or damaged."""
     try:
         return Calibration.model_validate(read_json(path))
@@ -71,7 +73,7 @@ def decide(probabilities: np.ndarray, rule: str, tau: float, priors: np.ndarray)
 def outcomes(logits: np.ndarray, calibration: Calibration) -> pd.DataFrame:
     """Columns p_<class>..., predicted and decision (class index) and flag (1 or 0; empty without a positive class)."""
     classes = calibration.classes
-    probabilities = apply_temperature(logits - np.array(calibration.logit_offset), calibration.temperature)
+    probabilities = apply_temperature(logits, calibration.temperature)
     table = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes])
     table["predicted"] = probabilities.argmax(axis=1)
     table["decision"] = decide(probabilities, calibration.rule, calibration.tau, np.array(calibration.priors))

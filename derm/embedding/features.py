@@ -43,13 +43,13 @@ class Features:
     manifest: dict[str, Any]
     tokens: np.ndarray | None = None
 
-    def of(self, image_ids: pd.Series) -> np.ndarray:
-        """Float64 [n, views, dim] for these images. UserError if one is not there."""
+    def rows(self, image_ids: pd.Series) -> np.ndarray:
+        """The row of each image, int [n]. UserError if one is not there."""
         row = {image_id: index for index, image_id in enumerate(self.image_ids)}
         absent = [image_id for image_id in image_ids if image_id not in row]
         if absent:
             raise UserError(f"{FEATURES}: no features of image {absent[0]}: run `dvc repro featurize`")
-        return self.pooled[[row[image_id] for image_id in image_ids]].astype(np.float64)
+        return np.array([row[image_id] for image_id in image_ids], dtype=np.int64)
 
 
 def features_manifest(

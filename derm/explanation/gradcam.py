@@ -1,46 +1,82 @@
 """Class activation maps through pytorch-grad-cam, on the very code path that made the features."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
+from derm.embedding.tokens import as_tokens
 from derm.encoders.encoder import Encoder
 from derm.heads.head import Head
+from derm.heads.registry import head_kind
 
 LONGEST_SIDE = 512  # of a map: cells are many pixels wide, and photographs may have thousands
 
 
-class EncodersWithHead(nn.Module):
-    """An input batch for each encoder -> logits: what `featurize` and `train_head` do, differentiable in one."""
+@dataclass(frozen=True)
+class Explained:
+    """What is explained: frozen encoders, the head on them, and how patches were pooled if the head reads them."""
 
-    def __init__(self, encoders: list[Encoder], head: Head) -> None:
+    encoders: list[Encoder]
+    head: Head
+    token_pooling: int | None = None
+
+
+class EncodersWithHead(nn.Module):
+    """An input batch for each encoder -> logits: what `featurize` and `train_head` do, differentiable in one.
+
+    metadata: float32 [n, columns] of the batch, or None for a head without.
+    """
+
+    def __init__(self, explained: Explained, metadata: torch.Tensor | None) -> None:
         super().__init__()
-        self.encoders = encoders
-        self.modules_of_encoders = nn.ModuleList([module for one in encoders for module in (one.maps, one.pooling)])
-        self.head = head.float()
+        self.encoders, self.token_pooling, self.metadata = explained.encoders, explained.token_pooling, metadata
+        self.modules_of_encoders = nn.ModuleList(
+            [module for one in self.encoders for module in (one.maps, one.pooling)]
+        )
+        self.head = explained.head.float()
+        self.reads_tokens = head_kind(self.head.shape.params.type).reads == "tokens"
 
     def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
+        if self.reads_tokens:
+            _, grid = self.encoders[0].embed_with_grid(inputs[0])
+            # cuDNN's LSTM has a gradient in training alone.
+            with torch.backends.cudnn.flags(enabled=False):
+                return self.head(as_tokens(grid, self.token_pooling or 1), self.metadata)
         blocks = [encoder.embed(images) for encoder, images in zip(self.encoders, inputs, strict=True)]
-        return self.head(torch.cat(blocks, dim=1))
+        return self.head(torch.cat(blocks, dim=1), self.metadata)
 
 
 def grad_cam(
-    encoders: list[Encoder], head: Head, photographs: list[Image.Image], targets: list[int], device: torch.device
+    explained: Explained,
+    photographs: list[Image.Image],
+    targets: list[int],
+    device: torch.device,
+    images: pd.DataFrame | None = None,
 ) -> list[np.ndarray]:
     """Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391) of one class for each upright RGB photograph.
 
-    targets: class index for each. Returns float32 [rows, columns] over the whole photograph, its longest side at most
-    LONGEST_SIDE, scaled to [0, 1]: all 0 if nothing speaks for the class, and where no encoder looked.
+    targets: class index for each. images: what is known of age, sex and body_site, a row for each photograph; a head
+    with metadata takes what is not given as unknown. Returns float32 [rows, columns] over the whole photograph, its
+    longest side at most LONGEST_SIDE, scaled to [0, 1]: all 0 if nothing speaks for the class, and where no encoder
+    looked.
 
     Of joined encoders the maps are added up before what speaks against the class is cut off. They are added as what a
     cell's area contributes to the logit, so that a fine grid counts as much as a coarse one.
     """
-    model = EncodersWithHead(encoders, head.to(device)).eval()
+    encoders, encoding = explained.encoders, explained.head.shape.encoding
+    metadata = None
+    if encoding is not None:
+        known = encoding.encode(pd.DataFrame(index=range(len(photographs))) if images is None else images)
+        metadata = torch.from_numpy(known).float().to(device)
+    explained.head.to(device)
+    model = EncodersWithHead(explained, metadata).eval()
     inputs = [
         # The encoder is frozen: without requires_grad no gradient would reach its maps.
         torch.stack([encoder.transform(photograph) for photograph in photographs]).to(device).requires_grad_(True)
@@ -67,7 +103,9 @@ def _contributions(
 ) -> np.ndarray:
     """What each cell of one encoder's grid adds to the classes' logits, by Grad-CAM's linearisation, as a density:
     float32 [n, rows, columns], its mean over the cells the encoder's share of the logit where that is linear."""
-    with GradCAM(model=model, target_layers=[encoder.cam_layer], reshape_transform=encoder.to_grid) as cam:
+    # A head that reads patches has a gradient at the very last of them, also where the class token would be read out.
+    layer = encoder.maps if model.reads_tokens else encoder.cam_layer
+    with GradCAM(model=model, target_layers=[layer], reshape_transform=encoder.to_grid) as cam:
         logits = cam.activations_and_grads(inputs)
         wanted: list[Any] = [ClassifierOutputTarget(target) for target in targets]
         model.zero_grad()
@@ -75,7 +113,7 @@ def _contributions(
         activations = cam.activations_and_grads.activations[0].numpy()
         gradients = cam.activations_and_grads.gradients[0].numpy()
         nothing: Any = None  # Grad-CAM's weights need the gradients alone
-        maps = cam.get_cam_image(nothing, encoder.cam_layer, wanted, activations, gradients, False)
+        maps = cam.get_cam_image(nothing, layer, wanted, activations, gradients, False)
     # The weights are means of gradients over the cells: their sum is what a step of all cells does to the logit.
     return (maps * maps.shape[1] * maps.shape[2]).astype(np.float32)
 

@@ -10,6 +10,7 @@ from derm.files import read_csv, read_json
 from derm.measures.per_class import MEASURES
 from derm.report.data import data_part, external_parts
 from derm.report.page import Figure, Part
+from derm.report.training import beside_tables, training_part
 
 PLOTS = Path("plots")
 FIRST = ("decision.balanced_accuracy", "melanoma.auc", "macro_auc", "ece", "balanced_accuracy", "flag.sensitivity")
@@ -57,7 +58,7 @@ def _encoder(manifest: dict[str, Any]) -> str:
 
 def parts() -> list[Part]:
     """The sections of the page, from what the stages wrote under metrics/ and plots/."""
-    trained, calibrated = read_json(Path("metrics/train_head.json")), read_json(Path("metrics/calibrate.json"))
+    calibrated = read_json(Path("metrics/calibrate.json"))
     shown = read_json(Path("metrics/explain.json"))["shown"]
     evaluate = PLOTS / "evaluate"
     numbers = read_csv(evaluate / "intervals.csv", value=float, low=float, high=float)
@@ -72,7 +73,7 @@ def parts() -> list[Part]:
             "Point estimate and 95 % interval from a bootstrap over lesions, stratified by class. The interval covers "
             "which lesions were drawn for testing, not how the model would differ if it were trained again. "
             "No stage chooses anything on test. Resampling adds to a calibration error, so its interval leans upwards.",
-            [("Headline numbers", wide[["metric", "test", "val"]])],
+            [("Headline numbers", wide[["metric", "test", "val"]]), *beside_tables()],
             [
                 Figure(evaluate / "confusion_test_decision.png", "Test: true class and decision"),
                 Figure(evaluate / "confusion_test_predicted.png", "Test: true class and most probable class"),
@@ -97,15 +98,7 @@ def parts() -> list[Part]:
                 Figure(evaluate / "reliability_test.png", "Test: calibrated probabilities"),
             ],
         ),
-        Part(
-            "Training",
-            f"Kept: step {trained['best_step']} of {trained['steps']}; training loss {trained['train_loss']:.4f}, "
-            f"val loss {trained['val_loss']:.4f}.",
-            [],
-            [
-                Figure(PLOTS / "train_head/curves.png", "Learning curves", wide=True),
-            ],
-        ),
+        training_part(),
         data_part(),
         *external_parts(),
         Part(

@@ -1,6 +1,7 @@
 """The packaged classifier predicts what the chain would have, from its folder alone, or says why it cannot."""
 
 import io
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,21 @@ from safetensors.torch import load_file, save_file
 from derm.classifier import Classifier, write_classifier
 from derm.decisions.outcome import Calibration, outcomes
 from derm.embedding.features import features_manifest
-from derm.embedding.forward import CPU_BATCH_SIZE, embed_batch
+from derm.embedding.forward import CPU_BATCH_SIZE, Forward
 from derm.embedding.views import apply_view, view_names
 from derm.encoders.encoder import Encoder
 from derm.encoders.registry import build_encoders
 from derm.errors import UserError
-from derm.heads.head import Head, image_logits
+from derm.heads.head import Head, Member
+from derm.heads.metadata import fit_metadata
+from derm.heads.predict import dropout_logits, image_logits, member_logits
+from derm.heads.registry import head_kind
 from derm.images import decode
 from derm.prediction import list_images, predict_files
+from derm.uncertainty import UncertaintyParams, uncertainty
 from tests.derm.decisions.calibrations import calibration
 from tests.derm.encoders.params import section
+from tests.derm.heads.data import inputs, random_head, shape
 
 CLASSES = ["bcc", "mel", "nv"]
 
@@ -52,71 +58,178 @@ class Package:
     manifest: dict[str, Any]
     head: Head
     calibration: Calibration
+    uncertain: UncertaintyParams
 
     def features(self, images: list[Image.Image]) -> np.ndarray:
-        """Float16 [n, views, dim], one image, view and encoder at a time."""
-        cpu = torch.device("cpu")
-        rows = [
-            [
-                np.concatenate(
-                    [
-                        embed_batch(encoder, encoder.transform(apply_view(image, view))[None], CPU_BATCH_SIZE, cpu)[0]
-                        for encoder in self.encoders
-                    ]
-                )
-                for view in self.manifest["views"]
-            ]
-            for image in images
-        ]
-        return np.array(rows)
+        """Float16 [n, views, dim] or [n, views, patches, channels], one image, view and encoder at a time."""
+        views = self.manifest["views"]
+        return np.array([[self.embedded([apply_view(image, view)])[0] for view in views] for image in images])
+
+    def embedded(self, images: list[Image.Image]) -> np.ndarray:
+        """The same of one view, one batch."""
+        blocks = []
+        for encoder in self.encoders:
+            forward = Forward(encoder, CPU_BATCH_SIZE, torch.device("cpu"), self.manifest["token_pooling"])
+            embedded = forward.launch([encoder.transform(image) for image in images])()
+            blocks.append(embedded.tokens if self.reads == "tokens" else embedded.pooled)
+        return np.concatenate(blocks, axis=-1)
+
+    @property
+    def reads(self) -> str:
+        return head_kind(self.head.shape.params.type).reads
+
+    def expected(self, images: list[Image.Image], known: pd.DataFrame | None = None) -> pd.DataFrame:
+        """What the chain's stages would tell."""
+        encoding = self.head.shape.encoding
+        metadata = None if encoding is None else np.stack([encoding.unknown()] * len(images))
+        if encoding is not None and known is not None:
+            metadata = encoding.encode(known)
+        given = inputs(self.features(images), metadata)
+        samples = member_logits(self.head, given)
+        if self.uncertain.passes:
+            samples = dropout_logits(self.head, given, self.uncertain.passes, self.uncertain.seed)
+        told = outcomes(image_logits(self.head, given), self.calibration)
+        return pd.concat([told, uncertainty(samples, self.calibration.temperature, CLASSES)], axis=1)
 
     def write(self, folder: Path, limit: int = 10_000_000) -> list[str]:
         revisions = ["" for _ in self.encoders]
         return write_classifier(
-            self.encoders, revisions, self.manifest, self.head, self.calibration, limit, False, folder
+            self.encoders,
+            revisions,
+            self.manifest,
+            self.head,
+            self.calibration,
+            self.uncertain,
+            limit,
+            False,
+            folder,
         )
 
 
-def package(folder: Path, changes: dict[str, Any] | None = None, views: int = 1, **calibrated: Any) -> Package:
+def package(
+    folder: Path,
+    changes: dict[str, Any] | None = None,
+    views: int = 1,
+    head: dict[str, Any] | None = None,
+    passes: int = 0,
+    token_pooling: int | None = None,
+    **calibrated: Any,
+) -> Package:
     """A classifier folder with a random head that tells the pictures apart."""
     encoders = build_encoders(section(**(changes or {})))
-    made = Package(folder, encoders, {"views": list(view_names(views))}, Head(1, [], 1, 0.0), calibration(**calibrated))
-    features = made.features(pictures(12)).astype(np.float64)
-    torch.manual_seed(1)
-    made.head = Head(features.shape[-1], [], 3, 0.0)
-    made.head.fit_standardisation(features)
+    manifest: dict[str, Any] = {"views": list(view_names(views)), "token_pooling": token_pooling}
+    uncertain = UncertaintyParams(passes=passes, seed=3)
+    first = random_head(shape(1, 3, type=(head or {}).get("type", "linear")))
+    made = Package(folder, encoders, manifest, first, calibration(**calibrated), uncertain)
+    mean, deviation = inputs(made.embedded(pictures(8))[:, None]).moments()
+    made.head = random_head(shape(len(mean), 3, **(head or {})), seed=1)
+    for member in made.head.members:
+        assert isinstance(member, Member)
+        member.set_standardisation(mean, deviation)
     manifests, batches = [encoder.manifest for encoder in encoders], [CPU_BATCH_SIZE for _ in encoders]
     sizes = [encoder.manifest["transform"]["size"] for encoder in encoders]
     dims = [encoder.embed(torch.zeros(1, 3, *size)).shape[1] for encoder, size in zip(encoders, sizes, strict=True)]
-    made.manifest = features_manifest(manifests, dims, batches, "cpu", view_names(views), False, None)
+    made.manifest = features_manifest(manifests, dims, batches, "cpu", view_names(views), False, token_pooling)
     assert set(made.write(folder)) <= {"packaged", "none"}
+    made.manifest = made.manifest | {"token_pooling": token_pooling}
     return made
 
 
-ENCODERS: list[tuple[dict[str, Any], int]] = [
-    ({}, 1),
-    ({"name": "timm/test_vit", "resize": "squash", "pooling": "mean"}, 1),
-    ({"name": "colour-texture", "weights": "none"}, 10),
-    ({"name": "colour-texture+timm/test_vit", "precision": "bfloat16"}, 2),
+ENCODERS: list[tuple[dict[str, Any], int, int]] = [
+    ({}, 1, 10),
+    ({"name": "timm/test_vit", "resize": "squash", "pooling": "mean"}, 1, 10),
+    ({"name": "colour-texture", "weights": "none"}, 10, 3),
+    ({"name": "colour-texture+timm/test_vit", "precision": "bfloat16"}, 2, 3),
 ]
 
 
-@pytest.mark.parametrize(("changes", "views"), ENCODERS)
-def test_predicts_what_the_chain_gives(workspace: Path, cpu: torch.device, changes: dict[str, Any], views: int) -> None:
+@pytest.mark.parametrize(("changes", "views", "count"), ENCODERS)
+def test_predicts_what_the_chain_gives(
+    workspace: Path, cpu: torch.device, changes: dict[str, Any], views: int, count: int
+) -> None:
     """The oracle goes through one image, view and encoder at a time."""
     made = package(workspace / "classifier", changes, views)
-    paths = photographs(workspace / "images", 10)
-    features = made.features([decode(path.read_bytes()) for path in paths])
-    expected = outcomes(image_logits(made.head, features), made.calibration)
+    paths = photographs(workspace / "images", count)
+    expected = made.expected([decode(path.read_bytes()) for path in paths])
     classifier = Classifier.load(workspace / "classifier")
-    assert classifier.classes == CLASSES
+    assert classifier.classes == CLASSES and not classifier.uses_metadata
     actual = classifier.predict([decode(path.read_bytes()) for path in paths])
     # the head was stored as float32
     pd.testing.assert_frame_equal(actual, expected, rtol=1e-4, atol=1e-6)
     assert expected["p_mel"].std() > 1e-4, "all images look the same to this classifier: the test would see nothing"
     # one image alone, as in a clinic, gives what it gave among others
-    alone = classifier.predict([decode(paths[5].read_bytes())])
-    pd.testing.assert_frame_equal(alone, actual.iloc[5:6].reset_index(drop=True), rtol=1e-9, atol=0)
+    alone = classifier.predict([decode(paths[2].read_bytes())])
+    pd.testing.assert_frame_equal(alone, actual.iloc[2:3].reset_index(drop=True), rtol=1e-9, atol=0)
+
+
+PEOPLE = pd.DataFrame(
+    {
+        "age": ["40", "", "70", "55", "", "30", "62", "81", "", "49"],
+        "sex": ["male", "female", "", "female", "", "male", "female", "", "male", "female"],
+        "body_site": ["back", "back", "scalp", "", "", "knee", "back", "scalp", "knee", "back"],
+    }
+)
+SMALL: dict[str, Any] = {
+    **{"hidden": [6], "convolution": 6, "lstm": 5, "attention": 4, "queries": 2, "query_width": 4},
+    **{"metadata_hidden": [3], "dropout": 0.4},
+}
+FUSION: dict[str, Any] = {"metadata": True, "encoding": fit_metadata(PEOPLE, missing=False)}
+HEADS: dict[str, tuple[dict[str, Any], int, int | None]] = {
+    "tokens": ({"type": "acrnn"}, 0, 1),
+    "pooled tokens with metadata": ({"type": "attention_pool", "input_dropout": 0.2} | FUSION, 4, 2),
+    "pooled features beside stored tokens": ({"type": "mlp"}, 0, 2),
+    "knn": ({"type": "knn", "bank": 9, "sharpness": 1.0}, 0, None),
+    "fusion": ({"type": "linear"} | FUSION, 0, None),
+    "ensemble with passes": ({"type": "mlp", "members": 3, "batch_norm": True}, 6, None),
+    "ensemble": ({"type": "mlp", "members": 3}, 0, None),
+}
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_every_kind_of_head_predicts_what_the_chain_gives(workspace: Path, cpu: torch.device, kind: str) -> None:
+    """Two views, nine images in two batches, drawn dropout and metadata included."""
+    head, passes, token_pooling = HEADS[kind]
+    made = package(workspace / "classifier", {"image_size": 128}, 2, SMALL | head, passes, token_pooling)
+    classifier, images = Classifier.load(workspace / "classifier"), pictures(9)
+    known = PEOPLE.head(9) if "metadata" in head else None
+    assert classifier.uses_metadata == (known is not None)
+    expected, actual = made.expected(images, known), classifier.predict(images, known)
+    pd.testing.assert_frame_equal(actual, expected, rtol=1e-4, atol=1e-6)
+    assert expected["p_mel"].std() > 1e-4
+    drawn = passes > 0 or head.get("members", 1) > 1
+    told = ["aleatoric", "epistemic", "low_mel", "high_mel"]
+    assert (expected[told].notna() if drawn else expected[told].isna()).all(axis=None)
+    if drawn:
+        assert (expected["high_mel"] > expected["low_mel"]).all()
+    # one image alone gives what it gave among others
+    alone = classifier.predict(images[5:6], None if known is None else known.iloc[5:6])
+    pd.testing.assert_frame_equal(alone, actual.iloc[5:6].reset_index(drop=True), rtol=1e-7, atol=1e-9)
+    if known is not None:  # what is known counts, and without a table nothing is known
+        nothing = classifier.predict(images)
+        pd.testing.assert_frame_equal(nothing, made.expected(images), rtol=1e-4, atol=1e-6)
+        assert np.abs(nothing["p_mel"] - actual["p_mel"]).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (None, "is not a packaged classifier's"),
+        ({"passes": -1, "seed": 1}, "uncertainty.passes is -1"),
+        ({"passes": 1}, "uncertainty.seed is missing"),
+    ],
+)
+def test_a_description_without_its_uncertainty_is_refused(
+    workspace: Path, cpu: torch.device, change: dict[str, int] | None, told: str
+) -> None:
+    package(workspace / "classifier")
+    path = workspace / "classifier/classifier.json"
+    description = json.loads(path.read_text())
+    description["uncertainty"] = change
+    if change is None:
+        del description["uncertainty"]
+    path.write_text(json.dumps(description))
+    message = refusal(workspace / "classifier")
+    assert told in message and "classifier.json" in message
 
 
 def test_the_same_package_has_the_same_bytes(workspace: Path, cpu: torch.device) -> None:
@@ -212,7 +325,9 @@ def test_files_in_and_a_table_out(workspace: Path, cpu: torch.device) -> None:
     told = predict_files([workspace / "images"], workspace / "classifier", workspace / "out.csv")
     table = pd.read_csv(workspace / "out.csv")
     probabilities = [f"p_{name}" for name in CLASSES]
-    expected = ["image", *probabilities, "predicted", "predicted_name", "decision", "decision_name", "flag", "status"]
+    expected = ["image", *probabilities, "predicted", "predicted_name", "decision", "decision_name", "flag"]
+    expected += ["entropy", "aleatoric", "epistemic", *(f"{end}_{name}" for name in CLASSES for end in ("low", "high"))]
+    expected += ["status"]
     assert list(table) == list(told) == expected
     assert list(table["image"]) == [path.as_posix() for path in paths]
     assert (table["status"] == "ok").all()
@@ -241,7 +356,7 @@ def test_a_bad_file_costs_its_own_row_and_says_why(workspace: Path, cpu: torch.d
     assert [status[path.as_posix()] for path in good] == ["ok"] * 5
     alone = predict_files(good, workspace / "classifier", workspace / "good.csv")
     lines = (workspace / "out.csv").read_text().splitlines()
-    assert f"{gone.as_posix()},,,,,,,,,file not found" in lines
+    assert f"{gone.as_posix()}{',' * 18}file not found" in lines
     probabilities = [f"p_{name}" for name in CLASSES]
     kept = told[told["status"] == "ok"]
     np.testing.assert_allclose(kept[probabilities].astype(float), alone[probabilities].astype(float), rtol=1e-6)
@@ -254,6 +369,47 @@ def test_good_rows_are_written_the_same_with_and_without_a_bad_file(workspace: P
     predict_files(good, workspace / "classifier", workspace / "good.csv")
     predict_files([*good, workspace / "gone.png"], workspace / "classifier", workspace / "all.csv")
     assert (workspace / "all.csv").read_text().splitlines()[:4] == (workspace / "good.csv").read_text().splitlines()
+
+
+def test_what_is_known_goes_to_its_own_image(
+    workspace: Path, cpu: torch.device, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Eleven files, one of them broken and the last ones in a second batch."""
+    made = package(workspace / "classifier", head=SMALL | {"type": "linear"} | FUSION)
+    paths = photographs(workspace / "images", 10)
+    broken = workspace / "images/25.png"  # between 2 and 3
+    broken.write_bytes(b"no image")
+    table = workspace / "known.csv"
+    stems = pd.DataFrame({"image": [path.stem for path in paths], **PEOPLE.to_dict("list")})
+    stems.sample(frac=1, random_state=0).to_csv(table, index=False)
+    told = predict_files(
+        [workspace / "images"], workspace / "classifier", workspace / "out.csv", metadata=table
+    ).set_index("image")
+    assert "--metadata" not in capsys.readouterr().err
+    images = [decode(path.read_bytes()) for path in paths]
+    expected = made.expected(images, PEOPLE)
+    kept = told.loc[[path.as_posix() for path in paths]]
+    assert list(told["status"] == "ok") == [path != broken.as_posix() for path in told.index]
+    for column in ("p_bcc", "p_mel", "p_nv", "entropy"):
+        np.testing.assert_allclose(kept[column].astype(float), expected[column], rtol=1e-4, atol=1e-6)
+    # without a table nothing is known, which is said
+    without = predict_files(paths, workspace / "classifier", workspace / "without.csv")
+    assert "give them by --metadata" in capsys.readouterr().err
+    np.testing.assert_allclose(without["p_mel"].astype(float), made.expected(images)["p_mel"], rtol=1e-4, atol=1e-6)
+    with pytest.raises(UserError, match="none of its images is among those"):
+        predict_files([broken], workspace / "classifier", workspace / "out.csv", metadata=table)
+
+
+def test_a_classifier_of_images_only_takes_no_metadata(workspace: Path, cpu: torch.device) -> None:
+    package(workspace / "classifier")
+    (workspace / "known.csv").write_text("image,age\n1,40\n")
+    with pytest.raises(UserError, match="looks at images only"):
+        predict_files(
+            photographs(workspace / "images", 2),
+            workspace / "classifier",
+            workspace / "out.csv",
+            metadata=workspace / "known.csv",
+        )
 
 
 def test_without_a_positive_class_the_flag_is_empty(workspace: Path, cpu: torch.device) -> None:

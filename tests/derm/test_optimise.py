@@ -1,13 +1,13 @@
-"""The optimisers on problems with a known answer."""
+"""Full-batch L-BFGS on problems with a known answer."""
 
 import numpy as np
 import pytest
 import torch
 
-from derm.optimise import cosine_with_warmup, minimise_lbfgs
+from derm.optimise import minimise_lbfgs
 
 
-def test_lbfgs_finds_the_bottom_of_a_bowl() -> None:
+def test_it_finds_the_bottom_of_a_bowl() -> None:
     """||A x - b||^2 + (c - 3)^2 over two parameters: the least-squares solution of numpy, and 3."""
     generator = np.random.default_rng(1)
     matrix, wanted = generator.normal(size=(8, 4)), generator.normal(size=8)
@@ -22,7 +22,7 @@ def test_lbfgs_finds_the_bottom_of_a_bowl() -> None:
     assert c.item() == pytest.approx(3, abs=5e-3)
 
 
-def test_lbfgs_says_when_it_had_too_few_iterations() -> None:
+def test_it_says_when_it_had_too_few_iterations() -> None:
     """Rosenbrock's valley takes some thirty."""
     x = torch.nn.Parameter(torch.tensor([-1.2, 1.0], dtype=torch.float64))
 
@@ -32,12 +32,3 @@ def test_lbfgs_says_when_it_had_too_few_iterations() -> None:
     assert not minimise_lbfgs([x], valley, 3, lambda: None)
     assert minimise_lbfgs([x], valley, 300, lambda: None)
     assert torch.allclose(x.detach(), torch.ones(2).double(), atol=1e-2)
-
-
-def test_cosine_with_warmup_at_places_known_by_hand() -> None:
-    rates = [cosine_with_warmup(step, 14, 4) for step in range(15)]
-    assert rates[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
-    assert rates[9] == pytest.approx(0.5)  # half-way down: cos(pi/2)
-    assert rates[14] == pytest.approx(0)
-    assert rates[4:] == sorted(rates[4:], reverse=True)
-    assert cosine_with_warmup(0, 10, 0) == 1.0

@@ -8,10 +8,11 @@ from pydantic import Field
 from ruamel.yaml import YAML
 
 from derm.errors import UserError
-from derm.heads.training import TrainParams
+from derm.heads.params import HeadParams
 from derm.losses import LossParams
 from derm.params import Section, load, read_all
 from derm.splits.params import SplitParams
+from derm.training.params import TrainParams
 
 
 class Knobs(Section):
@@ -124,17 +125,22 @@ def test_split_params_that_contradict_each_other(tmp_path: Path, scheme: str, va
     assert ("folds count from 0" if fold else "val + calibration + test below 1") in message
 
 
-LOSS = "loss: {gamma: GAMMA, label_smoothing: 0.0, class_weights: none, melanoma_boost: 1.0}"
+LOSS = (
+    "loss: {gamma: GAMMA, alpha: null, label_smoothing: 0.0, tau: 0.0, class_weights: none, effective_beta: 0.999, "
+    "melanoma_boost: 1.0}"
+)
 
 
 @pytest.mark.parametrize("gamma", ["-1", ".nan", ".inf", "-1e-9", "two"])
 def test_loss_params_out_of_range(tmp_path: Path, gamma: str) -> None:
-    assert "loss.gamma is" in refusal(tmp_path, LOSS.replace("GAMMA", gamma), "loss", LossParams)
+    told = refusal(tmp_path, LOSS.replace("GAMMA", gamma), "loss", LossParams)
+    assert "params.yaml: loss.gamma is" in told and ";" not in told
 
 
 TRAIN = (
-    "train: {seed: 1, l2: L2, max_iterations: 9, epochs: 1, batch_size: 1, learning_rate: RATE, "
-    "weight_decay: 0, warmup_epochs: 0, patience: 1}"
+    "train: {seed: 1, members: 1, sampling: natural, l2: L2, max_iterations: 9, epochs: 1, batch_size: 2, "
+    "learning_rate: RATE, least_learning_rate: 0, weight_decay: 0, schedule: cosine, warmup_epochs: 0, "
+    "restart_epochs: 1, clip_norm: 0, mixup: 0, noise: 0, averaging: 0, monitor: loss, patience: 1}"
 )
 
 
@@ -151,4 +157,24 @@ TRAIN = (
     ],
 )
 def test_train_params_out_of_range(tmp_path: Path, l2: str, rate: str) -> None:
-    assert "train.l" in refusal(tmp_path, TRAIN.replace("L2", l2).replace("RATE", rate), "train", TrainParams)
+    told = refusal(tmp_path, TRAIN.replace("L2", l2).replace("RATE", rate), "train", TrainParams)
+    assert "params.yaml: train.l" in told and ";" not in told
+
+
+HEAD = (
+    "head: {type: TYPE, hidden: HIDDEN, batch_norm: false, dropout: DROPOUT, input_dropout: 0, convolution: 1, "
+    "lstm: 1, attention: 1, queries: 1, query_width: 1, neighbours: 1, sharpness: 0.1, metadata: false, "
+    "metadata_hidden: [], metadata_dropout: 0, metadata_missing: false}"
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "hidden", "dropout", "key"),
+    [("forest", "[]", "0.5", "type"), ("mlp", "[8, 0]", "0.5", "hidden.1"), ("mlp", "[]", "1.0", "dropout")],
+)
+def test_head_params_out_of_range(tmp_path: Path, kind: str, hidden: str, dropout: str, key: str) -> None:
+    text = HEAD.replace("TYPE", "mlp").replace("HIDDEN", "[8, 4]").replace("DROPOUT", "0")
+    assert read(tmp_path, text, "head", HeadParams).hidden == [8, 4]
+    text = HEAD.replace("TYPE", kind).replace("HIDDEN", hidden).replace("DROPOUT", dropout)
+    told = refusal(tmp_path, text, "head", HeadParams)
+    assert f"params.yaml: head.{key} is" in told and ";" not in told

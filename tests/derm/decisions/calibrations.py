@@ -11,7 +11,6 @@ def calibration(**changes: Any) -> Calibration:
         "classes": ["bcc", "mel", "nv"],
         "positive": "mel",
         "method": "temperature",
-        "logit_offset": [0.0, 0.0, 0.0],
         "temperature": 2.0,
         "rule": "prior",
         "tau": 1.0,

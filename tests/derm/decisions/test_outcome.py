@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from derm.decisions.outcome import decide, outcomes, read_calibration
+from derm.decisions.outcome import calibration_file, decide, outcomes, read_calibration
 from derm.errors import UserError
 from derm.files import write_json
 from tests.derm.decisions.calibrations import calibration
@@ -99,10 +99,13 @@ def test_a_calibration_file_with_a_key_missing_is_named(tmp_path: Path) -> None:
         read_calibration(path)
 
 
-def test_the_shift_of_a_weighted_loss_is_taken_back() -> None:
-    """A perfect model trained with weights w tells w_k p_k, scaled: dividing by w gives p again (Bayes' rule)."""
-    generator = np.random.default_rng(0)
-    truth = generator.dirichlet([1, 1, 1], size=50)
-    weights = np.array([4.0, 0.5, 1.0])
-    told = outcomes(np.log(truth * weights), calibration(temperature=1.0, logit_offset=list(np.log(weights))))
-    np.testing.assert_allclose(told.filter(like="p_"), truth, rtol=1e-9)
+def test_each_head_has_a_calibration_of_its_own() -> None:
+    assert calibration_file("head") == Path("models/calibration/head.json")
+    assert calibration_file("image_only") == Path("models/calibration/image_only.json")
+
+
+def test_a_calibration_of_an_older_version_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "calibration.json"
+    write_json(path, calibration().model_dump() | {"logit_offset": [0.0, 0.0, 0.0]})
+    with pytest.raises(UserError, match=r"calibration\.json is damaged \(1 wrong keys\): run `dvc repro`"):
+        read_calibration(path)

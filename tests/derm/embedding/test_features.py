@@ -43,15 +43,16 @@ def test_manifest_says_nothing_of_what_is_off() -> None:
     assert set(MANIFEST) == {"encoders", "dims", "batch_size", "device", "views"}
 
 
-def test_rows_are_those_asked_for_with_all_views() -> None:
-    asked = FEATURES.of(pd.Series(["b", "c"]))
-    np.testing.assert_array_equal(asked, [[[18, 19, 20], [21, 22, 23]], [[0, 1, 2], [3, 4, 5]]])
-    assert asked.dtype == np.float64
+def test_rows_are_where_the_images_stand_in_the_order_asked_for() -> None:
+    rows = FEATURES.rows(pd.Series(["b", "c", "007", "b"], index=[9, 1, 5, 2]))
+    assert rows.tolist() == [3, 0, 2, 3] and rows.dtype == np.int64
+    np.testing.assert_array_equal(POOLED[rows[:1]], [[[18, 19, 20], [21, 22, 23]]])
+    assert FEATURES.rows(pd.Series([], dtype=str)).tolist() == []
 
 
 def test_an_absent_image_is_named() -> None:
     with pytest.raises(UserError, match="no features of image zzz"):
-        FEATURES.of(pd.Series(["a", "zzz"]))
+        FEATURES.rows(pd.Series(["a", "zzz"]))
 
 
 def test_missing_features_are_told(tmp_path: Path) -> None:

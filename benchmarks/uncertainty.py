@@ -1,0 +1,152 @@
+"""Does the network know what it does not know? AUROC of mutual information for what it was never trained on.
+
+    python -m benchmarks.uncertainty
+
+Runs on the split and features that `dvc repro` left in the repository. A head with dropout (or an ensemble of heads) is
+trained with one class left out; val images of that class are told from those of the classes that it knows. The same
+with tiles of two ordinary photographs (scikit-learn's) and with noise. Entropy and 1 - the largest probability stand
+beside mutual information, which would have to beat them to be worth its passes. Prints one JSON object.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import torch
+import typer
+from PIL import Image
+from sklearn.datasets import load_sample_images
+from sklearn.metrics import roc_auc_score
+
+from benchmarks.machine import machine
+from derm.device import choose_device
+from derm.embedding.features import Features, read_features
+from derm.embedding.forward import Forward, make_ready
+from derm.encoders.params import EncoderParams
+from derm.encoders.registry import build_for_features
+from derm.files import read_csv
+from derm.heads.head import Head
+from derm.heads.inputs import Inputs
+from derm.heads.params import HeadParams
+from derm.image_table import read_images
+from derm.losses import LossParams
+from derm.optimise import TRAINING_THREADS
+from derm.params import load
+from derm.task import Task, TaskParams, make_task
+from derm.training.fit import TrainingSections, fit_head
+from derm.training.params import TrainParams
+from derm.uncertainty import UncertaintyParams, logit_samples, uncertainty
+
+TILES = 200
+
+
+def main(
+    passes: Annotated[int, typer.Option(help="Draws with dropout on; 0: the members alone.")] = 50,
+    members: Annotated[int, typer.Option(help="Heads of the ensemble.")] = 1,
+    held_out: Annotated[
+        list[str] | None, typer.Option(help="Classes to leave out, one at a time; all by default.")
+    ] = None,
+) -> None:
+    """Measure how well uncertainty tells the unknown from the known."""
+    torch.set_num_threads(TRAINING_THREADS)
+    train = load("train", TrainParams).model_copy(update={"members": members})
+    head = load("head", HeadParams).model_copy(update={"type": "mlp", "metadata": False})
+    sections = TrainingSections(head=head, loss=load("loss", LossParams), train=train)
+    asked = UncertaintyParams(passes=passes, seed=1)
+    images, features = read_images(), read_features()
+    split = read_csv(Path("data/split/split.csv"), target=int)
+    task = make_task(images, load("task", TaskParams))
+    strange = {"photographs": photographs(), "noise": noise()}
+    embedded = {name: embed(tiles, features) for name, tiles in strange.items()}
+    found: dict[str, dict[str, float]] = {}
+    sums: dict[str, list[dict[str, float]]] = {name: [] for name in strange}
+    val = split[split["part"] == "val"]
+    for name in held_out or task.classes:
+        trained, classes = trained_without(name, sections, features, split, images, task)
+        is_out = val["target"] == task.classes.index(name)
+        known, unknown = (
+            scores(trained, trained.inputs(features, val[chosen].merge(images, on="image_id")), asked, classes)
+            for chosen in (~is_out, is_out)
+        )
+        found[name] = areas(known, unknown)
+        for other, block in embedded.items():
+            given = Inputs(block, np.arange(len(block)))
+            sums[other].append(areas(known, scores(trained, given, asked, classes)))
+    result = {
+        "machine": machine(),
+        "encoders": [encoder["encoder"] for encoder in features.manifest["encoders"]],
+        "passes": passes,
+        "members": members,
+        "dropout": head.dropout,
+        "auroc_held_out_class": found,
+        "auroc_mean_over_held_out": mean(list(found.values())),
+        **{f"auroc_{name}": mean(rows) for name, rows in sums.items()},
+    }
+    print(json.dumps(result, indent=2))
+
+
+def trained_without(
+    name: str, sections: TrainingSections, features: Features, split: pd.DataFrame, images: pd.DataFrame, task: Task
+) -> tuple[Head, list[str]]:
+    """A head that has never seen this class, and the classes that it knows."""
+    fewer = make_task(images[images["diagnosis"] != name], load("task", TaskParams))
+    kept = split[split["target"] != task.classes.index(name)].copy()
+    kept["target"] = [fewer.classes.index(task.classes[target]) for target in kept["target"]]
+    return fit_head(sections, features, kept, images, fewer).head, fewer.classes
+
+
+def scores(head: Head, inputs: Inputs, asked: UncertaintyParams, classes: list[str]) -> pd.DataFrame:
+    """Uncertainty of images, uncalibrated: the calibration part holds the class that is left out."""
+    return uncertainty(logit_samples(head, inputs, asked), 1.0, classes)
+
+
+def areas(known: pd.DataFrame, unknown: pd.DataFrame) -> dict[str, float]:
+    """AUROC of mutual information and of entropy for telling the unknown."""
+    truth = np.r_[np.zeros(len(known)), np.ones(len(unknown))]
+    return {
+        column: round(float(roc_auc_score(truth, np.r_[known[column], unknown[column]])), 3)
+        for column in ("epistemic", "aleatoric", "entropy")
+    }
+
+
+def mean(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Column by column."""
+    return {str(name): round(float(value), 3) for name, value in pd.DataFrame(rows).mean().items()}
+
+
+def photographs() -> list[Image.Image]:
+    """Tiles of 200x150 pixels out of two photographs: a temple and a flower."""
+    generator, pictures = np.random.default_rng(1), load_sample_images().images
+    tiles = []
+    for number in range(TILES):
+        picture = pictures[number % len(pictures)]
+        top = generator.integers(picture.shape[0] - 150)
+        left = generator.integers(picture.shape[1] - 200)
+        tiles.append(Image.fromarray(picture[top : top + 150, left : left + 200]))
+    return tiles
+
+
+def noise() -> list[Image.Image]:
+    """Uniform noise of 200x150 pixels."""
+    generator = np.random.default_rng(2)
+    return [Image.fromarray(generator.integers(0, 256, (150, 200, 3), dtype=np.uint8)) for _ in range(TILES)]
+
+
+def embed(tiles: Sequence[Image.Image], features: Features) -> np.ndarray:
+    """Float16 [n, 1, dim], as `featurize` would."""
+    manifest, device, blocks = features.manifest, choose_device(), []
+    encoders = build_for_features(load("encoder", EncoderParams), manifest["encoders"])
+    for encoder, size in zip(encoders, manifest["batch_size"], strict=True):
+        forward = Forward(make_ready(encoder, device), size, device)
+        batches = [tiles[start : start + size] for start in range(0, len(tiles), size)]
+        blocks.append(
+            np.concatenate([forward.launch([encoder.transform(tile) for tile in one])().pooled for one in batches])
+        )
+    return np.concatenate(blocks, axis=1)[:, None]
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,70 @@
+"""What is fitted on the calibration part, against scipy and by hand."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+from derm.decisions.fit import fit_calibration
+from derm.decisions.outcome import DecideParams, outcomes
+from derm.task import Task
+
+CLASSES = ["bcc", "mel", "nv"]
+DECIDE = DecideParams(rule="prior", tau=0.7, sensitivity=0.8)
+# Lesions of the training part: a, b (of two images) are nv, c is mel; what other parts hold does not count.
+SPLIT = pd.DataFrame(
+    {
+        "group": ["a", "b", "b", "c", "d", "e", "f"],
+        "part": ["train", "train", "train", "train", "calibration", "val", "test"],
+        "target": [2, 2, 2, 1, 0, 1, 1],
+    }
+)
+
+
+def drawn(scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Logits that are too sure by a factor, and targets."""
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(400, 3))
+    targets = np.array([generator.choice(3, p=softmax(row)) for row in logits])
+    return scale * logits, targets
+
+
+def task(positive: str | None = "mel") -> Task:
+    return Task(CLASSES, {name: name for name in CLASSES}, positive)
+
+
+def test_the_temperature_is_where_scipy_finds_it() -> None:
+    logits, targets = drawn(3.0)
+
+    def loss(temperature: float) -> float:
+        return -log_softmax(logits / temperature, axis=1)[np.arange(400), targets].mean()
+
+    oracle: Any = minimize_scalar(loss, bounds=(0.1, 20), method="bounded", options={"xatol": 1e-7})
+    fitted = fit_calibration(logits, targets, SPLIT, task(), "temperature", DECIDE)
+    assert fitted.temperature == pytest.approx(oracle.x, abs=1e-3)
+    assert round(fitted.temperature, 6) == fitted.temperature  # as it is stored
+    assert fit_calibration(logits, targets, SPLIT, task(), "none", DECIDE).temperature == 1.0
+
+
+def test_priors_are_the_shares_of_the_training_parts_lesions() -> None:
+    fitted = fit_calibration(*drawn(1.0), SPLIT, task(), "temperature", DECIDE)
+    assert fitted.priors == pytest.approx([0, 1 / 3, 2 / 3])
+    assert (fitted.rule, fitted.tau, fitted.target_sensitivity) == ("prior", 0.7, 0.8)
+    assert (fitted.classes, fitted.positive, fitted.method) == (CLASSES, "mel", "temperature")
+
+
+@pytest.mark.parametrize("method", ["temperature", "none"])
+def test_the_flag_reaches_its_sensitivity_on_what_is_told_and_just_so(method: str) -> None:
+    logits, targets = drawn(3.0)
+    fitted = fit_calibration(logits, targets, SPLIT, task(), method, DECIDE)
+    told = outcomes(logits, fitted)
+    melanomas = told[targets == 1]
+    assert 0.8 <= melanomas["flag"].mean() < 0.8 + 1 / len(melanomas)
+
+
+def test_without_a_positive_class_there_is_no_threshold() -> None:
+    fitted = fit_calibration(*drawn(1.0), SPLIT, task(None), "temperature", DECIDE)
+    assert fitted.positive is None and fitted.threshold is None
