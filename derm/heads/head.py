@@ -34,6 +34,10 @@ def head_names() -> list[str]:
     return [HEAD, *(name for name in BESIDE if head_file(name).is_file())]
 
 
+# Standard deviations.
+LIMIT = 10.0
+
+
 class HeadShape(Section):
     """All that is needed to build a head again, but its numbers.
 
@@ -89,8 +93,9 @@ class Member(nn.Module):
         self.scale.copy_(torch.from_numpy(np.where(deviation > 1e-8, deviation, 1.0)))
 
     def standardise(self, features: torch.Tensor) -> torch.Tensor:
-        """(features - mean) / scale."""
-        return (features - self.mean) / self.scale
+        """(features - mean) / scale, within LIMIT: a channel that hardly ever moves in training (an empty bin of a
+        histogram) would otherwise be thousands of deviations away in the one image where it does."""
+        return ((features - self.mean) / self.scale).clamp(-LIMIT, LIMIT)
 
     def forward(self, features: torch.Tensor, metadata: torch.Tensor | None = None) -> torch.Tensor:
         return self.from_standardised(self.standardise(features), metadata)

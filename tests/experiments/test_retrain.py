@@ -15,9 +15,12 @@ import yaml
 from derm.errors import UserError
 from derm.files import write_csv
 from derm.heads.params import HeadParams
+from experiments.compare import _folds
 from experiments.retrain import Experiment, _read, opened, read_predictions
 from tests.experiments.conftest import Workspace
 from tests.experiments.trained import Changes, Trained, params
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:dvc")
 
 HEADS: dict[str, Changes] = {
     "linear": {},
@@ -96,7 +99,8 @@ def test_predictions_without_a_positive_class(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def repository(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Revisions `empty` (no results), `older` (an older params.yaml) and HEAD; data in DVC's cache alone."""
+    """Revisions `empty` (no results), `older` (an older params.yaml) and HEAD, also called `cv-fold0`; the data are in
+    DVC's cache alone."""
     from dvc.repo import Repo
     from dvc.repo.add import add
 
@@ -123,6 +127,7 @@ def repository(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactor
     git("tag", "older")
     shutil.copyfile(folders["linear"] / "params.yaml", made.folder / "params.yaml")
     git("commit", "-qam", "all")
+    git("tag", "cv-fold0")
     for name in DATA:
         shutil.rmtree(made.folder / "data" / name)
     return made.folder
@@ -169,6 +174,13 @@ def test_results_that_are_not_in_the_cache_are_one_line(inside: Path) -> None:
     finally:
         shutil.rmtree(cache, ignore_errors=True)
         away.rename(cache)
+
+
+@pytest.mark.usefixtures("inside")
+def test_folds_of_a_cross_validation() -> None:
+    assert _folds("cv") == ["cv-fold0", "cv-fold1", "cv-fold2", "cv-fold3", "cv-fold4"]
+    with pytest.raises(UserError, match=r"^nosuch: no experiment nosuch-fold0; make the folds first"):
+        _folds("nosuch")
 
 
 def test_outside_a_repository_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

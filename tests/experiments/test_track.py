@@ -1,6 +1,7 @@
 """The stage `track`: one complete run for each state, whatever happens on the way."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -297,8 +298,9 @@ def server(tmp_path: Path, made_store: Path) -> Iterator[str]:
     """A real tracking server on this machine."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
+    database = shutil.copyfile(made_store, tmp_path / "served.db")  # what is served here, other tests do not see
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{made_store}"]
+    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{database}"]
     command += ["--artifacts-destination", str(tmp_path / "served")]
     environment = Workspace(tmp_path).environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
     with (tmp_path / "server.log").open("w") as log:

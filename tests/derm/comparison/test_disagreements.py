@@ -83,8 +83,9 @@ def test_one_fit_a_side_and_different_numbers_of_seeds() -> None:
 
 def test_of_equally_frequent_decisions_the_more_probable_counts() -> None:
     a, b = sides([("nv", "nv mel", "bcc bcc", 0.6)])
-    a.tables[0]["p_mel"] += 0.3
-    assert disagreements(a, b, CLASSES)["a_decision"].tolist() == ["mel"]
+    for more in ("mel", "nv"):
+        a.tables[0][f"p_{more}"] += 0.3 if more == "mel" else 0.6
+        assert disagreements(a, b, CLASSES)["a_decision"].tolist() == [more]
 
 
 def test_the_table_can_be_written_and_is_empty_where_all_agree(tmp_path: Path) -> None:

@@ -15,7 +15,18 @@ from sklearn.preprocessing import StandardScaler
 from derm.embedding.features import Features
 from derm.errors import UserError
 from derm.files import read_tensors, write_tensors
-from derm.heads.head import BESIDE, HEAD, Head, Member, head_file, head_names, pool_samples, read_head, write_head
+from derm.heads.head import (
+    BESIDE,
+    HEAD,
+    LIMIT,
+    Head,
+    Member,
+    head_file,
+    head_names,
+    pool_samples,
+    read_head,
+    write_head,
+)
 from derm.heads.inputs import Inputs
 from derm.heads.metadata import MetadataEncoding, fit_metadata
 from derm.heads.predict import image_logits, member_logits
@@ -46,7 +57,17 @@ def test_standardisation_is_that_of_scikit_learn_on_the_training_part() -> None:
     member = Member(shape(8, 3)).double()
     member.set_standardisation(*inputs(features[:, None]).moments())
     expected = np.asarray(StandardScaler().fit(features).transform(other))
+    assert (np.abs(expected) > LIMIT).any() and (np.abs(expected) < LIMIT).any()
+    expected = expected.clip(-LIMIT, LIMIT)
     np.testing.assert_allclose(member.standardise(torch.from_numpy(other)), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_one_image_in_which_a_sleeping_channel_moves_has_no_logit_of_hundreds() -> None:
+    """A real case: a histogram bin with a deviation of 2e-5 in training was 0.5 in one image of the calibration part,
+    whose logit of 224 alone then set the temperature."""
+    member = Member(shape(2, 2)).double()
+    member.set_standardisation(np.zeros(2), np.array([2.3e-5, 1.0]))
+    assert member.standardise(torch.tensor([[0.5, 0.5], [-0.5, 2.0]])).tolist() == [[LIMIT, 0.5], [-LIMIT, 2.0]]
 
 
 def test_a_constant_feature_keeps_its_scale() -> None:
