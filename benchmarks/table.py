@@ -8,7 +8,19 @@ A test compares README.md with what this prints, so that no number there is type
 import json
 from pathlib import Path
 
+from experiments.recipes import read_recipe
+
 RESULTS = Path(__file__).with_name("results")
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+SEED_COLUMNS = {
+    "accuracy": "accuracy",
+    "decision.balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "melanoma.auc": "melanoma AUC",
+    "decision.melanoma_sensitivity": "melanoma sensitivity",
+    "decision.melanoma_specificity": "melanoma specificity",
+    "ece": "calibration error",
+}
 ROWS = {
     "decision.balanced_accuracy": "balanced accuracy of the decision",
     "balanced_accuracy": "balanced accuracy of the most probable class",
@@ -35,6 +47,36 @@ def results_table(folder: Path = RESULTS) -> str:
         ]
         lines.append(f"| {words} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def seeds_table(folder: Path = RESULTS) -> str:
+    """Markdown: a row for each seed system, what its document reports and what its recipe gives here; then, measured in
+    the same way, a plain linear head on the same features."""
+    reported = json.loads(Path(__file__).with_name("seeds.json").read_text())
+    lines = ["| recipe | its document reports | here | " + " | ".join(SEED_COLUMNS.values()) + " |"]
+    lines.append("|---|---|---|" + "---|" * len(SEED_COLUMNS))
+    rows = [(name, folder / f"{name}.json", told) for name, told in reported.items()]
+    rows.append(("a plain linear head", folder / "crossval-joined.json", ""))
+    for name, path, told in rows:
+        if not path.is_file():
+            lines.append(f"| `{name}` | {told} | not run | " + " | " * len(SEED_COLUMNS))
+            continue
+        result = json.loads(path.read_text())
+        cells = [_cell(result["pooled"].get(metric)) for metric in SEED_COLUMNS]
+        lines.append(f"| `{name}` | {told} | {_weights(name, result)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(number: dict[str, float] | None) -> str:
+    return "" if number is None else f"{number['value']:.3f} [{number['low']:.3f}, {number['high']:.3f}]"
+
+
+def _weights(recipe: str, result: dict) -> str:
+    """The features that it ran on, and whether they are those of the recipe."""
+    used = result["changes"]["encoder.name"]
+    path = RECIPES / recipe
+    own = read_recipe(recipe, RECIPES)["encoder.name"] if path.is_file() else used
+    return f"`{used}`" if used == own else f"`{used}`; weights of `{own}` could not be had"
 
 
 def measured_lines(folder: Path = RESULTS) -> str:
@@ -71,3 +113,5 @@ if __name__ == "__main__":
     print(results_table())
     print()
     print(measured_lines())
+    print()
+    print(seeds_table())

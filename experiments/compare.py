@@ -67,7 +67,7 @@ def compare_experiments(a: str, b: str, params: CompareParams, say: Callable[[st
         for name in (a, b):
             parts = [
                 stack.enter_context(opened(one, "test" if params.on == "folds" else "val"))
-                for one in (_folds(name) if params.on == "folds" else [name])
+                for one in (folds_of(name) if params.on == "folds" else [name])
             ]
             experiments.append(parts)
             sides.append(_side(name, parts, params.seeds, notes, say))
@@ -99,7 +99,7 @@ def told(compared: Compared) -> str:
     return "\n".join([as_text(compared.comparison), *(f"Note: {note}." for note in compared.notes)])
 
 
-def _folds(label: str) -> list[str]:
+def folds_of(label: str) -> list[str]:
     """The experiments of a cross-validation. UserError if one is missing."""
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException

@@ -1,9 +1,9 @@
 """What is compared, from how many seeds, what is noted beside it, and what is written down."""
 
-import dataclasses
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from PIL import Image
 
 from derm.errors import UserError
 from derm.files import write_csv
-from experiments.compare import CompareParams, compare_experiments, told, write_comparison
+from experiments.compare import CompareParams, _but_seed, compare_experiments, told, write_comparison
 from experiments.retrain import Experiment, _read
 from tests.experiments.trained import Trained
 
@@ -65,7 +65,7 @@ class Opener:
 
         patch.setattr("experiments.compare.opened", opener)
         patch.setattr("experiments.compare.TRAINING_THREADS", 1)
-        patch.setattr("experiments.compare._folds", lambda label: [f"{label}-fold0", f"{label}-fold1"])
+        patch.setattr("experiments.compare.folds_of", lambda label: [f"{label}-fold0", f"{label}-fold1"])
         patch.setattr(Experiment, "predict", counted)
 
 
@@ -105,6 +105,24 @@ def test_heads_with_a_seed_are_trained_from_several(opener: Opener) -> None:
     assert len({tuple(table["p_mel"].round(4)) for table in tables}) == 4
     assert compared.notes == ["mlp and mlp-again are the same settings but for train.seed: what differs is chance"]
     assert told(compared).endswith(f"\nNote: {compared.notes[0]}.")
+
+
+def test_every_setting_but_the_seed_is_one(trained: dict[str, Path]) -> None:
+    same = _read("mlp", "val", trained["mlp"])
+    sections, features = same.sections, same.features
+    unlike = {
+        "head": sections.head.model_copy(update={"hidden": [9]}),
+        "loss": sections.loss.model_copy(update={"gamma": 1.0}),
+        "train": sections.train.model_copy(update={"epochs": 6}),
+    }
+    others = [
+        *(replace(same, sections=sections.model_copy(update={name: section})) for name, section in unlike.items()),
+        replace(same, calibrate=same.calibrate.model_copy(update={"method": "none"})),
+        replace(same, decide=same.decide.model_copy(update={"tau": 0.5})),
+        replace(same, features=replace(features, manifest=features.manifest | {"encoders": ["another"]})),
+    ]
+    assert _but_seed(same) == _but_seed(_read("mlp-again", "val", trained["mlp-again"]))
+    assert [_but_seed(other) == _but_seed(same) for other in others] == [False] * 6
 
 
 def test_a_head_with_a_seed_against_one_without(opener: Opener) -> None:
@@ -168,7 +186,7 @@ def test_another_positive_class_is_one_line(
     def flagging(name: str, part: str) -> Iterator[Experiment]:
         experiment = _read(name, part, trained[name])
         positive = "nv" if name == "smooth" else "mel"
-        yield dataclasses.replace(experiment, task=dataclasses.replace(experiment.task, positive=positive))
+        yield replace(experiment, task=replace(experiment.task, positive=positive))
 
     monkeypatch.setattr("experiments.compare.opened", flagging)
     with pytest.raises(UserError, match=r"task\.positive is mel in linear and nv in smooth"):
