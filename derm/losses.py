@@ -39,18 +39,20 @@ class TrainingLoss:
         return focal_loss(adjusted, targets, self.weights.to(logits), self.params.gamma, self.params.label_smoothing)
 
     def times(self, factors: torch.Tensor) -> "TrainingLoss":
-        """The same loss with the classes' weights multiplied by these."""
-        return TrainingLoss(self.params, self.weights * factors.to(self.weights), self.log_priors)
+        """The same loss with the weights multiplied by these; their mean over the training part is 1 again."""
+        weights = self.weights * factors.to(self.weights)
+        return TrainingLoss(self.params, weights / (weights * self.log_priors.exp()).sum(), self.log_priors)
 
 
 def focal_loss(
     logits: torch.Tensor, targets: torch.Tensor, class_weights: torch.Tensor, gamma: float, label_smoothing: float
 ) -> torch.Tensor:
-    """Weighted mean of ``-sum_k q_k (1 - p_k)^gamma log p_k`` (Lin et al. 2017, arXiv 1708.02002, over soft targets).
+    """Mean of ``-w sum_k q_k (1 - p_k)^gamma log p_k`` (Lin et al. 2017, arXiv 1708.02002, over soft targets).
 
     logits: [n, classes]; targets: int64 [n]; class_weights: [classes], by the true class of each row.
     q is one-hot, or with label smoothing s (Szegedy et al. 2016): 1 - s + s/classes for the true class, s/classes for
-    the others. gamma 0 is cross-entropy. Returns a scalar, divided by the sum of the rows' weights.
+    the others. gamma 0 is cross-entropy. Returns a scalar, divided by the number of rows: divided by the sum of a small
+    batch's weights, as torch's weighted mean is, rare classes would count less than their weight says.
     """
     log_p = torch.log_softmax(logits, dim=1)
     loss = -log_p
@@ -58,8 +60,7 @@ def focal_loss(
         # The floor keeps the gradient finite where p is 1 and gamma under 1.
         loss = loss * (-torch.expm1(log_p)).clamp_min(1e-12) ** gamma
     per_row = (1 - label_smoothing) * loss.gather(1, targets[:, None])[:, 0] + label_smoothing * loss.mean(dim=1)
-    row_weights = class_weights[targets]
-    return (row_weights * per_row).sum() / row_weights.sum()
+    return (class_weights[targets] * per_row).mean()
 
 
 def training_loss(params: LossParams, targets: np.ndarray, classes: int, positive: int | None) -> TrainingLoss:

@@ -96,7 +96,7 @@ def compare(
     b: Annotated[str, typer.Argument(help="The other; the difference is B - A.")],
     on: Annotated[
         Literal["val", "folds"] | None,
-        typer.Option(help="val, or folds: all test parts of two cross-validations. Default: compare.on."),
+        typer.Option(help="val, or folds: all test parts of two cross-validations. Default: compare.part."),
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds a side. Default: compare.seeds.")] = None,
     out: Annotated[
@@ -117,11 +117,11 @@ def compare(
 
     with _one_line_errors():
         params = load("compare", CompareParams)
-        given = {"on": on or params.on, "seeds": seeds or params.seeds}
+        given = {"part": on or params.part, "seeds": seeds or params.seeds}
         compared = compare_experiments(a, b, params.model_copy(update=given), _say)
         folder = out or private_folder("compare") / f"{a}-vs-{b}".replace("/", "_")
-        write_comparison(compared, folder)
         typer.echo(told(compared))
+        write_comparison(compared, folder)
         typer.echo(f"\npictures and tables: {folder}")
 
 

@@ -22,18 +22,18 @@ from derm.optimise import TRAINING_THREADS
 from derm.params import Section
 from experiments.retrain import Experiment, opened
 
-On = Literal["val", "folds"]
+Part = Literal["val", "folds"]
 
 
 class CompareParams(Section):
     """Section `compare`: what decides, and on how much.
 
-    metric: the one number that decides. on: `val`, or `folds`: out of fold, over two cross-validations. seeds: of
+    metric: the one number that decides. part: `val`, or `folds`: out of fold, over two cross-validations. seeds: of
     heads that have one, trained for each side.
     """
 
     metric: str
-    on: On
+    part: Part
     seeds: int = Field(ge=1, le=100)
     resamples: int = Field(ge=100, le=100_000)
     seed: int = Field(ge=0)
@@ -66,8 +66,8 @@ def compare_experiments(a: str, b: str, params: CompareParams, say: Callable[[st
         experiments: list[list[Experiment]] = []
         for name in (a, b):
             parts = [
-                stack.enter_context(opened(one, "test" if params.on == "folds" else "val"))
-                for one in (folds_of(name) if params.on == "folds" else [name])
+                stack.enter_context(opened(one, "test" if params.part == "folds" else "val"))
+                for one in (folds_of(name) if params.part == "folds" else [name])
             ]
             experiments.append(parts)
             sides.append(_side(name, parts, params.seeds, notes, say))

@@ -2,10 +2,13 @@
 
 import ast
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
+from derm.heads.params import HeadParams
+from derm.heads.registry import head_kind
 from tests.closure import PACKAGES, ROOT, imported_files, loaded_sections, module_file, reached_files, reads_all_params
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
@@ -151,6 +154,19 @@ def test_only_evaluate_takes_the_test_part() -> None:
             if isinstance(node, ast.Compare):
                 constants = {item.value for item in ast.walk(node) if isinstance(item, ast.Constant)}
                 assert "test" not in constants, f"{path}:{node.lineno}"
+
+
+def test_a_head_is_named_by_its_params_and_its_registry_line_alone() -> None:
+    """Adding one touches its module, its line, the params and its test."""
+    names = set(get_args(HeadParams.model_fields["type"].annotation))
+    assert all(head_kind(name) for name in names)
+    for path in SOURCES:
+        if path in (Path("derm/heads/params.py"), Path("derm/heads/registry.py")):
+            continue
+        constants = {
+            node.value for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, ast.Constant)
+        }
+        assert not constants & names, path
 
 
 def test_module_names_resolve() -> None:

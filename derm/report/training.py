@@ -37,6 +37,6 @@ def beside_tables() -> list[tuple[str, pd.DataFrame]]:
         return []
     numbers = numbers[numbers["metric"].isin(SHOWN)]
     numbers["told"] = [f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in numbers.itertuples()]
-    wide = numbers.pivot(index="metric", columns=["part", "head"], values="told")["test"]
+    wide = pd.DataFrame(numbers.pivot(index="metric", columns=["part", "head"], values="told")["test"])
     wide = wide.reindex(index=[name for name in SHOWN if name in wide.index], columns=list(WORDS)).rename(columns=WORDS)
     return [("Test: what age, sex and body site add", wide.reset_index())]

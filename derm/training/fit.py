@@ -154,15 +154,20 @@ def _remember(member: Member, data: TrainingData) -> Fitted:
 
 
 def _told(head: Head, fitted: list[Fitted], data: TrainingData, fit: Fit, weakest_l2: float) -> TrainedHead:
-    """The head with its facts: accuracies of the whole of it on both parts, and the verdict."""
+    """The head with its facts: losses and accuracies of the whole of it on both parts, without augmentation and without
+    the penalty, and the verdict."""
     first = fitted[0]
-    best = first.curves.rows[first.best_step]
     logits = {"val": image_logits(head, data.val)}
     if fit != "neighbours":  # each training image would be its own nearest neighbour
         logits["train"] = image_logits(head, data.train)
     targets = {"train": data.train_targets, "val": data.val_targets}
     accuracies = {
         part: float(balanced_accuracy(confusion(targets[part], rows.argmax(1), data.classes))[0])
+        for part, rows in logits.items()
+    }
+    offset = head.logit_offset.double().numpy()
+    losses = {
+        part: float(data.loss(torch.from_numpy(rows + offset), torch.from_numpy(targets[part])))
         for part, rows in logits.items()
     }
     name, why = verdict(
@@ -178,10 +183,10 @@ def _told(head: Head, fitted: list[Fitted], data: TrainingData, fit: Fit, weakes
     facts: dict[str, Any] = first.facts | {
         "best_step": first.best_step,
         "steps": len(first.curves.rows),
-        "val_loss": best["val_loss"],
+        "val_loss": losses["val"],
         "val_balanced_accuracy": accuracies["val"],
         "fit": name,
     }
     if fit != "neighbours":
-        facts |= {"train_loss": best["train_loss"], "train_balanced_accuracy": accuracies["train"]}
+        facts |= {"train_loss": losses["train"], "train_balanced_accuracy": accuracies["train"]}
     return TrainedHead(head, first.curves, first.best_step, members, facts, why)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from derm.errors import UserError
 from derm.heads.head import Member
 from derm.heads.predict import val_logits
+from derm.seeds import derived
 from derm.training.curves import Curves
 from derm.training.data import TrainingData
 from derm.training.monitor import score
@@ -41,7 +42,7 @@ def fit_by_gradient(member: Member, data: TrainingData, params: TrainParams, see
     metadata. what: for the progress bar. UserError if the val loss was never a finite number.
     """
     draws = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)
+    torch.manual_seed(derived(seed, 0))
     member = member.float()
     for layer in member.modules():
         reset = getattr(layer, "reset_parameters", None)

@@ -24,9 +24,19 @@ def example(rows: int = 7, classes: int = 4) -> tuple[torch.Tensor, torch.Tensor
 
 
 def test_gamma_0_is_weighted_cross_entropy() -> None:
+    """Torch's sum, over the number of rows."""
     logits, targets, weights = example()
     ours = focal_loss(logits, targets, weights, 0.0, 0.0)
-    torch.testing.assert_close(ours, cross_entropy(logits, targets, weights), rtol=0, atol=1e-12)
+    expected = cross_entropy(logits, targets, weights, reduction="sum") / len(targets)
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-12)
+
+
+def test_small_batches_count_a_class_as_much_as_all_rows_do() -> None:
+    """The mean over batches is the loss of all rows, whichever rows stand together; torch's weighted mean is not."""
+    logits, targets, weights = example(40)
+    batches = torch.randperm(40, generator=torch.Generator().manual_seed(1)).split(4)
+    ours = torch.stack([focal_loss(logits[rows], targets[rows], weights, 2.0, 0.1) for rows in batches]).mean()
+    torch.testing.assert_close(ours, focal_loss(logits, targets, weights, 2.0, 0.1), rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("smoothing", [0.1, 0.5])
@@ -36,7 +46,7 @@ def test_gamma_0_with_smoothing_is_cross_entropy_with_smoothing(smoothing: float
     rows = cross_entropy(logits, targets, label_smoothing=smoothing, reduction="none")
     ones = torch.ones(4, dtype=torch.float64)
     torch.testing.assert_close(focal_loss(logits, targets, ones, 0.0, smoothing), rows.mean(), rtol=0, atol=1e-12)
-    expected = (weights[targets] * rows).sum() / weights[targets].sum()
+    expected = (weights[targets] * rows).mean()
     torch.testing.assert_close(focal_loss(logits, targets, weights, 0.0, smoothing), expected, rtol=0, atol=1e-12)
 
 
@@ -63,15 +73,15 @@ def test_gamma_2_by_hand() -> None:
     ones, uneven = torch.ones(2, dtype=torch.float64), torch.tensor([1.0, 3.0], dtype=torch.float64)
     assert focal_loss(logits[:1], targets[:1], ones, 2.0, 0.0).item() == pytest.approx(easy, rel=1e-12)
     assert focal_loss(logits, targets, ones, 2.0, 0.0).item() == pytest.approx((easy + hard) / 2, rel=1e-12)
-    assert focal_loss(logits, targets, uneven, 2.0, 0.0).item() == pytest.approx((easy + 3 * hard) / 4, rel=1e-12)
+    assert focal_loss(logits, targets, uneven, 2.0, 0.0).item() == pytest.approx((easy + 3 * hard) / 2, rel=1e-12)
     # smoothing 0.2 of two classes: 0.9 of the true one and 0.1 of the other
     expected = (0.9 * easy + 0.1 * hard + 0.9 * hard + 0.1 * easy) / 2
     assert focal_loss(logits, targets, ones, 2.0, 0.2).item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_alpha_is_that_of_lin_for_two_classes() -> None:
-    """alpha for the positive class and 1 - alpha for the other; p = (3/4, 1/4) as above. Only the ratio of weights
-    stands: the loss is divided by their sum."""
+    """alpha for the positive class and 1 - alpha for the other; p = (3/4, 1/4) as above. Twice that, since
+    the mean weight is 1."""
     logits = torch.tensor([[math.log(3.0), 0.0], [math.log(3.0), 0.0]], dtype=torch.float64)
     easy, hard = math.log(4 / 3) / 16, 9 * math.log(4) / 16
     loss = training_loss(loss_params(gamma=2.0, alpha=0.25), np.array([0, 1]), 2, positive=1)
@@ -138,7 +148,7 @@ def free_minimum(loss: TrainingLoss, balanced: bool) -> torch.Tensor:
     """Logits [kinds, classes], each of them free, at which the loss is lowest.
 
     balanced: the loss that is to be expected of images drawn by class first: each of them weighs one over the size of
-    its class. It is put together from one-row losses, each of which the loss divides by its own weight.
+    its class. It is put together from one-row losses.
     """
     logits = torch.zeros(COUNTS.shape, dtype=torch.float64, requires_grad=True)
     kinds, targets = torch.from_numpy(KIND), torch.from_numpy(TARGET)
@@ -150,10 +160,7 @@ def free_minimum(loss: TrainingLoss, balanced: bool) -> torch.Tensor:
         optimiser.zero_grad()
         if balanced:
             cells = [
-                loss.weights[one]
-                * COUNTS[kind, one]
-                / COUNTS[:, one].sum()
-                * loss(logits[kind][None], torch.tensor([one]))
+                COUNTS[kind, one] / COUNTS[:, one].sum() * loss(logits[kind][None], torch.tensor([one]))
                 for kind, one in zip(KINDS, CLASSES, strict=True)
             ]
             total = torch.stack(cells).sum()

@@ -18,7 +18,7 @@ from experiments.compare import CompareParams, _but_seed, compare_experiments, t
 from experiments.retrain import Experiment, _read
 from tests.experiments.trained import Trained
 
-PARAMS = CompareParams(metric="decision.balanced_accuracy", on="val", seeds=2, resamples=100, seed=1)
+PARAMS = CompareParams(metric="decision.balanced_accuracy", part="val", seeds=2, resamples=100, seed=1)
 MLP = {"head": {"type": "mlp"}}
 
 
@@ -148,7 +148,7 @@ def test_predictions_of_other_code_are_compared_as_they_are(opener: Opener, trai
 
 
 def test_folds_are_pooled(opener: Opener, trained: dict[str, Path]) -> None:
-    compared = compare_experiments("linear", "mlp", PARAMS.model_copy(update={"on": "folds"}), nothing)
+    compared = compare_experiments("linear", "mlp", PARAMS.model_copy(update={"part": "folds"}), nothing)
     names = ["linear-fold0", "linear-fold1", "mlp-fold0", "mlp-fold1"]
     assert opener.opened == [(name, "test") for name in names]
     assert opener.trained == [(name, number) for number in (0, 1) for name in names[2:]]
@@ -167,7 +167,7 @@ def test_a_fold_of_other_code_is_enough(
 ) -> None:
     was = Experiment.is_what_it_was
     monkeypatch.setattr(Experiment, "is_what_it_was", lambda self, again: self.name != "mlp-fold1" and was(self, again))
-    compared = compare_experiments("linear", "mlp", PARAMS.model_copy(update={"on": "folds"}), nothing)
+    compared = compare_experiments("linear", "mlp", PARAMS.model_copy(update={"part": "folds"}), nothing)
     assert opener.trained == [("mlp-fold0", 0), ("mlp-fold1", 0)]
     assert [note[:26] for note in compared.notes] == ["mlp was made by other code"]
 

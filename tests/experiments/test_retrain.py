@@ -15,7 +15,7 @@ import yaml
 from derm.errors import UserError
 from derm.files import write_csv
 from derm.heads.params import HeadParams
-from experiments.compare import _folds
+from experiments.compare import folds_of
 from experiments.retrain import Experiment, _read, opened, read_predictions
 from tests.experiments.conftest import Workspace
 from tests.experiments.trained import Changes, Trained, params
@@ -178,9 +178,9 @@ def test_results_that_are_not_in_the_cache_are_one_line(inside: Path) -> None:
 
 @pytest.mark.usefixtures("inside")
 def test_folds_of_a_cross_validation() -> None:
-    assert _folds("cv") == ["cv-fold0", "cv-fold1", "cv-fold2", "cv-fold3", "cv-fold4"]
+    assert folds_of("cv") == ["cv-fold0", "cv-fold1", "cv-fold2", "cv-fold3", "cv-fold4"]
     with pytest.raises(UserError, match=r"^nosuch: no experiment nosuch-fold0; make the folds first"):
-        _folds("nosuch")
+        folds_of("nosuch")
 
 
 def test_outside_a_repository_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

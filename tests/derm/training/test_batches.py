@@ -23,6 +23,16 @@ def table(views: int = 1, dim: int = 5) -> Inputs:
     return inputs(np.random.default_rng(0).normal(size=(COUNT, views, dim)).astype(np.float32))
 
 
+def numbers() -> np.ndarray:
+    """Features [n, 1, 1] that tell an image's number, and are small enough to be left alone."""
+    return np.arange(COUNT)[:, None, None] / 1000
+
+
+def image_of(batch: Batch) -> torch.Tensor:
+    """The numbers of a batch's images, int64 [n]."""
+    return (1000 * batch.features[:, 0]).round().long()
+
+
 def drawn(given: Inputs, epochs: int = 1, seed: int = 0, **changes: Any) -> list[Batch]:
     """All batches of some epochs. The features are taken as they are: means 0 and scales 1."""
     of_shape = {key: changes.pop(key) for key in list(changes) if key in ("encoding", "metadata", "metadata_dropout")}
@@ -34,24 +44,23 @@ def drawn(given: Inputs, epochs: int = 1, seed: int = 0, **changes: Any) -> list
 
 
 def test_every_image_comes_once_an_epoch_with_its_target() -> None:
-    """Feature 0 is the image's number, and the target its remainder of three."""
-    numbers = np.arange(COUNT, dtype=np.float32)[:, None, None]
-    batches = drawn(inputs(numbers), batch_size=128)
+    """The feature is the image's number, and the target its remainder of three."""
+    batches = drawn(inputs(numbers()), batch_size=128)
     assert [len(batch.targets) for batch in batches] == [128] * 31 + [32]
-    seen = torch.cat([batch.features[:, 0] for batch in batches]).long()
+    seen = torch.cat([image_of(batch) for batch in batches])
     assert sorted(seen.tolist()) == list(range(COUNT))
     assert torch.equal(torch.cat([batch.targets for batch in batches]), seen % 3)
     assert all(batch.share == 1 and torch.equal(batch.targets, batch.other_targets) for batch in batches)
 
 
 def test_views_are_drawn_evenly_and_for_each_image_anew() -> None:
-    """The feature is image + view / 10."""
-    numbers = np.arange(COUNT)[:, None, None] + np.arange(4)[None, :, None] / 10
-    first, second = drawn(inputs(numbers), epochs=2)
+    """The feature is the image's number, and a second one the view's."""
+    views = np.broadcast_to(np.arange(4)[None, :, None], (COUNT, 4, 1))
+    first, second = drawn(inputs(np.concatenate([np.repeat(numbers(), 4, axis=1), views], axis=2)), epochs=2)
     chosen = []
     for batch in (first, second):
-        image, view = np.divmod(np.rint(batch.features[:, 0].double().numpy() * 10).astype(int), 10)
-        chosen.append(view[np.argsort(image)])
+        view = batch.features[:, 1].long().numpy()
+        chosen.append(view[np.argsort(image_of(batch).numpy())])
         # A quarter each, within four standard deviations of a binomial number.
         np.testing.assert_allclose(np.bincount(view, minlength=4), 1000, atol=4 * np.sqrt(COUNT * 3 / 16))
     # The two epochs agree by chance alone.
@@ -93,14 +102,14 @@ def with_metadata() -> tuple[Inputs, Any]:
     encoding = fit_metadata(people, missing=False)
     known = encoding.encode(people)
     assert not (known == encoding.unknown()).all(axis=1).any()
-    return inputs(np.arange(COUNT, dtype=np.float64)[:, None, None], known), encoding
+    return inputs(numbers(), known), encoding
 
 
 def test_a_share_of_the_images_loses_all_its_metadata() -> None:
     given, encoding = with_metadata()
     batch = drawn(given, metadata=True, metadata_dropout=0.3, encoding=encoding)[0]
     assert batch.metadata is not None and given.metadata is not None
-    known = torch.from_numpy(given.metadata[batch.features[:, 0].long().numpy()]).float()
+    known = torch.from_numpy(given.metadata[image_of(batch).numpy()]).float()
     lost = (batch.metadata == torch.from_numpy(encoding.unknown()).float()).all(dim=1)
     assert lost.float().mean().item() == pytest.approx(0.3, abs=4 * np.sqrt(0.21 / COUNT))
     # An image keeps all of it or nothing.
@@ -112,15 +121,15 @@ def test_none_is_lost_where_none_is_to_be() -> None:
     given, encoding = with_metadata()
     batch = drawn(given, metadata=True, metadata_dropout=0.0, encoding=encoding)[0]
     assert batch.metadata is not None and given.metadata is not None
-    known = given.metadata[batch.features[:, 0].long().numpy()]
+    known = given.metadata[image_of(batch).numpy()]
     np.testing.assert_array_equal(batch.metadata.numpy(), known.astype(np.float32))
 
 
 def test_metadata_is_mixed_with_the_features() -> None:
     given, encoding = with_metadata()
-    numbers = given.metadata
-    assert numbers is not None
-    both = Inputs(numbers[:, None], given.rows, numbers)
+    known = given.metadata
+    assert known is not None
+    both = Inputs(known[:, None], given.rows, known)
     batch = drawn(both, metadata=True, metadata_dropout=0.0, encoding=encoding, mixup=1.0)[0]
     assert batch.metadata is not None
     torch.testing.assert_close(batch.metadata, batch.features)

@@ -1,5 +1,6 @@
 """The linear head against scikit-learn's logistic regression."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,14 @@ from sklearn.preprocessing import StandardScaler
 from derm.errors import UserError
 from derm.heads.head import Member
 from derm.heads.predict import val_logits
+from derm.losses import training_loss
 from derm.training.convex import fit_linear, l2_path
 from derm.training.curves import Curves
 from derm.training.data import TrainingData
 from derm.training.gradient import Fitted
 from derm.training.sampling import sampling_factors
 from tests.derm.heads.data import table
-from tests.derm.training.data import params, parts, plain_loss, standardised_member, training_data
+from tests.derm.training.data import loss_params, params, parts, standardised_member, training_data
 
 SWEEP = {"l2": [1.0, 0.1, 0.01, 0.001], "max_iterations": 500}
 
@@ -75,9 +77,11 @@ def test_the_loss_on_val_is_that_of_scikit_learn_to_four_decimals() -> None:
 
 
 def test_class_weights_are_those_of_scikit_learn() -> None:
+    given = training_data()
     weights = np.array([0.5, 1.0, 4.0])
-    given = training_data(plain_loss().times(torch.from_numpy(weights)))
-    member = fitted(given, l2=[0.05]).member
+    weights /= weights[given.train_targets].mean()
+    weighted = training_data(replace(given.loss, weights=torch.from_numpy(weights)))
+    member = fitted(weighted, l2=[0.05]).member
     np.testing.assert_allclose(val_probabilities(member, given), expected(given, 0.05, weights), atol=2e-3)
 
 
@@ -87,7 +91,7 @@ def test_balanced_sampling_is_scikit_learns_balanced_class_weight() -> None:
     kept = np.flatnonzero((targets != 1) | (np.arange(400) % 6 == 0))
     features, targets = features[kept], targets[kept]
     assert np.bincount(targets).min() < 0.25 * np.bincount(targets).max()
-    plain = parts((features, targets), table(120, 2))
+    plain = parts((features, targets), table(120, 2), training_loss(loss_params(), targets, 3, positive=None))
     factors = sampling_factors(targets, 3, "balanced")
     given = parts((features, targets), table(120, 2), plain.loss.times(factors))
     member = fitted(given, l2=[0.02]).member
