@@ -43,27 +43,35 @@ def fold_changes(chosen: Changes, folds: int, fold: int) -> Changes:
 def run_folds(label: str, chosen: Changes, folds: int, say: Callable[[str], None]) -> list[Fold]:
     """Run the folds one after another, as experiments ``<label>-fold0`` and so on; older ones of that name go.
 
-    They run in a copy (``dvc exp run --temp``): the workspace stays as it is. UserError if one of them fails.
+    They are queued and run in copies, one at a time: the workspace stays as it is, and they run to their end even if
+    this program does not. UserError if one of them cannot be queued, or fails.
     """
     if folds < 2:
         raise UserError(f"--folds is {folds}, expected at least 2")
-    finished = []
-    for fold in range(folds):
-        name = f"{label}-fold{fold}"
-        say(f"fold {fold + 1} of {folds}: experiment {name}")
+    names = [f"{label}-fold{fold}" for fold in range(folds)]
+    for fold, name in enumerate(names):
         dvc_quietly("exp", "remove", name)
-        if dvc("exp", "run", "--temp", "-n", name, *as_arguments(fold_changes(chosen, folds, fold))):
-            raise UserError(f"fold {fold} failed: see above; finished folds are kept as experiments")
-        finished.append(read_fold(name))
-    return finished
+        dvc_quietly("queue", "remove", name)
+        if dvc("exp", "run", "--queue", "-n", name, *as_arguments(fold_changes(chosen, folds, fold))):
+            raise UserError(f"{name} cannot be queued: see above")
+    say(f"running {names[0]} to {names[-1]}, one after another")
+    dvc("exp", "run", "--run-all", "--jobs", "1")
+    return [read_fold(name) for name in names]
 
 
 def read_fold(name: str) -> Fold:
-    """An experiment's params, test metrics and test predictions, from git and DVC's cache."""
+    """An experiment's params, test metrics and test predictions, from git and DVC's cache. UserError if it failed."""
     from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
 
-    files = DVCFileSystem(str(Path.cwd()), rev=name)
-    metrics = json.loads(files.read_text("metrics/evaluate.json"))
+    try:
+        files = DVCFileSystem(str(Path.cwd()), rev=name)
+        metrics = json.loads(files.read_text("metrics/evaluate.json"))
+    except (DvcException, OSError):
+        raise UserError(
+            f"{name} failed: `dvc queue logs {name}` tells why; folds that ended are kept, and come from the cache "
+            "when the cross-validation is run again"
+        ) from None
     with files.open(PREDICTIONS) as stream:
         predictions = pd.read_csv(stream, dtype={"image_id": str, "lesion_id": str, "group": str})
     return Fold(

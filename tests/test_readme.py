@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.table import measured_lines, results_table
+from benchmarks.table import measured_lines, results_table, seeds_table
 from tests.closure import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -13,6 +13,10 @@ README = (ROOT / "README.md").read_text()
 
 def test_results_are_those_of_the_measurements() -> None:
     assert results_table() in README
+
+
+def test_the_seeds_numbers_are_those_of_the_measurements() -> None:
+    assert seeds_table() in README
 
 
 def test_speeds_are_those_of_the_measurements() -> None:

@@ -33,6 +33,8 @@ STAGE = """\
 import json, pathlib, yaml
 split = yaml.safe_load(open("params.yaml"))["split"]
 fold = split["fold"] if split["scheme"] == "kfold" else 9
+if fold and pathlib.Path("BROKEN").exists():
+    raise SystemExit("this fold cannot be trained")
 pathlib.Path("data/predictions").mkdir(parents=True)
 pathlib.Path("metrics").mkdir(exist_ok=True)
 rows = "image_id,group,target,predicted,decision,flag,p_mel,p_nv"
@@ -44,11 +46,11 @@ pathlib.Path("metrics/evaluate.json").write_text(json.dumps({"test": {"accuracy"
 
 
 def test_folds_run_in_a_copy_and_are_pooled(tmp_path: Path) -> None:
-    made = Workspace(tmp_path)
+    made, broken = Workspace(tmp_path), tmp_path.with_name(f"{tmp_path.name}-broken")
     for path, content in {
         "params.yaml": PARAMS,
         "dvc.yaml": CHAIN,
-        "stage.py": STAGE,
+        "stage.py": STAGE.replace("BROKEN", broken.as_posix()),
         "recipes/focal": "loss.gamma=2",
     }.items():
         made.write(path, content)
@@ -58,7 +60,12 @@ def test_folds_run_in_a_copy_and_are_pooled(tmp_path: Path) -> None:
         subprocess.run(command, cwd=tmp_path, env=environment, check=True)
     subprocess.run(["git", "commit", "-qm", "all"], cwd=tmp_path, env=environment, check=True)
     command = [sys.executable, "-m", "experiments", "crossval", *("--recipe", "focal"), *("--folds", "2")]
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    # A fold that fails is named, with the way to the reason.
+    broken.touch()
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("error: focal-fold1 failed: `dvc queue logs focal-fold1`")
+    broken.unlink()
     # Again: the names of the earlier cross-validation are taken over.
     done = subprocess.run(
         [*command, "--out", "cv.json"],
