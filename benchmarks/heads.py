@@ -36,7 +36,7 @@ from derm.training.data import TrainingData
 from derm.training.gradient import fit_by_gradient
 from derm.training.params import TrainParams
 
-PENALTIES = [float(value) for value in np.geomspace(1, 1e-4, 12)]
+PENALTIES = [float(value) for value in np.geomspace(1, 3e-4, 12)]
 
 
 def main(
@@ -70,7 +70,7 @@ def main(
         return made
 
     started = time.perf_counter()
-    sweep = params.model_copy(update={"l2": PENALTIES})
+    sweep = params.model_copy(update={"l2": PENALTIES, "max_iterations": 10_000})
     ours = {fit.l2: fit.val_loss for fit in l2_path(member("linear").double(), data, sweep, Curves())}
     our_seconds = time.perf_counter() - started
     started = time.perf_counter()

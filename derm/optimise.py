@@ -15,11 +15,12 @@ def minimise_lbfgs(
     parameters: Iterable[torch.nn.Parameter],
     objective: Callable[[], torch.Tensor],
     max_iterations: int,
+    tolerance: float,
     after_iteration: Callable[[], None],
 ) -> bool:
     """Minimise a deterministic objective of float64 parameters, in place, by L-BFGS (scipy's L-BFGS-B).
 
-    Returns whether it converged (the objective stopped falling by a millionth of itself) within `max_iterations`.
+    Returns whether it converged (the objective stopped falling by `tolerance` of itself) within `max_iterations`.
     """
     owned = list(parameters)
 
@@ -40,7 +41,7 @@ def minimise_lbfgs(
         after_iteration()
 
     start = torch.nn.utils.parameters_to_vector(owned).detach().numpy().copy()
-    options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "gtol": 1e-6, "ftol": 1e-6}
+    options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "gtol": 1e-8, "ftol": tolerance}
     # The optimiser's own vectors are short: threads would only wait for each other, at the cost of the gradient's.
     with threadpool_limits(1, user_api="blas"):
         result = minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", callback=callback, options=options)

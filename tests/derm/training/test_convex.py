@@ -65,8 +65,8 @@ def test_coefficients_and_probabilities_are_those_of_scikit_learn(l2: float) -> 
     model = oracle(given, l2)[1]
     assert fit.facts == {"l2": l2, "converged": True, "l2_at_edge": True}
     assert not fit.member.training
-    np.testing.assert_allclose(val_probabilities(fit.member, given), expected(given, l2), atol=2e-3)
-    np.testing.assert_allclose(coefficients(fit.member), model.coef_, atol=2e-3 * np.abs(model.coef_).max())
+    np.testing.assert_allclose(val_probabilities(fit.member, given), expected(given, l2), atol=2e-4)
+    np.testing.assert_allclose(coefficients(fit.member), model.coef_, atol=5e-4 * np.abs(model.coef_).max())
 
 
 def test_the_loss_on_val_is_that_of_scikit_learn_to_four_decimals() -> None:
@@ -82,7 +82,7 @@ def test_class_weights_are_those_of_scikit_learn() -> None:
     weights /= weights[given.train_targets].mean()
     weighted = training_data(replace(given.loss, weights=torch.from_numpy(weights)))
     member = fitted(weighted, l2=[0.05]).member
-    np.testing.assert_allclose(val_probabilities(member, given), expected(given, 0.05, weights), atol=2e-3)
+    np.testing.assert_allclose(val_probabilities(member, given), expected(given, 0.05, weights), atol=2e-4)
 
 
 def test_balanced_sampling_is_scikit_learns_balanced_class_weight() -> None:
@@ -99,7 +99,7 @@ def test_balanced_sampling_is_scikit_learns_balanced_class_weight() -> None:
     model = LogisticRegression(C=1 / (0.02 * len(targets)), class_weight="balanced", tol=1e-8, max_iter=20_000)
     model.fit(scaler.transform(features), targets)
     told = model.predict_proba(scaler.transform(given.val.source[:, 0]))
-    np.testing.assert_allclose(val_probabilities(member, given), told, atol=2e-3)
+    np.testing.assert_allclose(val_probabilities(member, given), told, atol=2e-4)
     # And that is another answer than without.
     assert np.abs(val_probabilities(fitted(plain, l2=[0.02]).member, given) - told).max() > 0.1
 
@@ -190,7 +190,7 @@ def test_views_are_taken_as_images_of_their_own_in_training_and_averaged_on_val(
     model.fit(scaler.transform(rows), np.repeat(given.train_targets, 3))
     told = [model.decision_function(scaler.transform(given.val.source[:, view])) for view in range(3)]
     probabilities = softmax(np.mean(told, axis=0), axis=1)
-    np.testing.assert_allclose(val_probabilities(fit.member, given), probabilities, atol=2e-3)
+    np.testing.assert_allclose(val_probabilities(fit.member, given), probabilities, atol=2e-4)
     loss = log_loss(given.val_targets, probabilities)
     assert fit.curves.rows[fit.best_step]["val_loss"] == pytest.approx(loss, abs=1e-4)
 
