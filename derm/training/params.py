@@ -8,7 +8,7 @@ from derm.params import Section
 
 Sampling = Literal["natural", "balanced"]
 Schedule = Literal["cosine", "warm_restarts", "one_cycle"]
-Monitor = Literal["loss", "balanced_accuracy", "hybrid"]
+Monitor = Literal["loss", "balanced_accuracy", "macro_f1", "hybrid"]
 
 
 class TrainParams(Section):

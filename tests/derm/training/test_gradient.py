@@ -166,7 +166,7 @@ def test_the_epoch_with_the_best_balanced_accuracy_is_kept_where_that_is_watched
 def test_the_hybrid_is_watched_and_needs_a_positive_class() -> None:
     given = training_data(positive=1)
     fit = fitted(given, epochs=12, monitor="hybrid")
-    hybrids = [(row["val_sensitivity"] + row["val_macro_f1"]) / 2 for row in fit.curves.rows]
+    hybrids = [row["val_sensitivity"] * row["val_macro_f1"] for row in fit.curves.rows]
     assert fit.best_step == int(np.argmax(hybrids))
     with pytest.raises(UserError, match="hybrid"):
         fitted(training_data(), epochs=2, monitor="hybrid")
