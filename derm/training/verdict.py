@@ -24,13 +24,14 @@ def verdict(
     underfits: the best step is the last one, so that more training would have gone on improving. overfits: after the
     best step the val loss rose by more than 5 % while the training loss fell, or the kept head is better on train than
     on val by more than 0.1 of balanced accuracy. fits: neither. A sweep of penalties goes from too much to too little
-    by design: of it only the weakest penalty being the best, and the accuracies, are judged.
+    by design: of it only the weakest penalty being the best (while there is something left to fit), and the accuracies,
+    are judged.
     """
     if fit == "neighbours":
         return "fits", "nothing was trained: a nearest-neighbour head has no learning curve"
     best, last = rows[best_step], rows[-1]
     told = f"balanced accuracy {train_accuracy:.2f} on train, {val_accuracy:.2f} on val"
-    if fit == "convex" and best["l2"] == weakest_l2:
+    if fit == "convex" and best["l2"] == weakest_l2 and train_accuracy < 1:
         return "underfits", f"{told}; the weakest penalty is the best: add weaker ones to train.l2"
     if fit == "gradient":
         if best_step == len(rows) - 1 and len(rows) > 1:

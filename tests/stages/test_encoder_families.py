@@ -13,8 +13,8 @@ CHECKPOINTS = ["timm-cnn", "timm-vit", "gemma3", "siglip", "dinov2", "vit", "con
 
 
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
-def test_a_checkpoint_goes_through_the_whole_chain(checkpoint: str, workspace: Path) -> None:
-    folder = workspace / "weights"
+def test_a_checkpoint_goes_through_the_whole_chain(checkpoint: str, prepared_workspace: Path) -> None:
+    folder = prepared_workspace / "weights"
     name = write_checkpoint(checkpoint, folder)
     run_chain({"name": name, "weights": str(folder), "weights_sha256": folder_digest(folder)})
     check_results()
@@ -24,7 +24,7 @@ def test_a_checkpoint_goes_through_the_whole_chain(checkpoint: str, workspace: P
         assert str(folder).encode() not in path.read_bytes(), path
 
 
-def test_joined_encoders_with_views_go_through_the_whole_chain(workspace: Path) -> None:
+def test_joined_encoders_with_views_go_through_the_whole_chain(prepared_workspace: Path) -> None:
     """Their features stand side by side, as each alone gave them."""
     run_chain({"name": "timm/test_resnet", "weights": "random"}, {"views": 2})
     alone = read_features()

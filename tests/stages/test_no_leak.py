@@ -13,7 +13,7 @@ from stages import calibrate, featurize, prepare, prepare_external, split, train
 from tests.closure import ROOT
 from tests.dataset import make_folder
 
-HEAD, CALIBRATION = Path("models/head/head.safetensors"), Path("models/calibration/calibration.json")
+HEAD, CALIBRATION = Path("models/head/head.safetensors"), Path("models/calibration/head.json")
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_means_and_scales_come_from_the_training_part(fitted: pd.DataFrame) -> N
     scramble(fitted["part"], ["val", "calibration", "test"], labels=True)
     train_head.main()
     tensors, _ = read_tensors(HEAD)
-    np.testing.assert_allclose(tensors["mean"], train.mean(axis=0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(tensors["members.0.mean"], train.mean(axis=0), rtol=1e-5, atol=1e-6)
 
 
 def test_how_a_diagnosis_was_confirmed_changes_no_prediction(fitted: pd.DataFrame) -> None:

@@ -46,12 +46,12 @@ def test_every_recipe_of_a_seed_is_tried() -> None:
 
 
 @pytest.mark.parametrize("recipe", STANDS_FOR)
-def test_a_recipe_runs_to_the_end(recipe: str, workspace: Path) -> None:
+def test_a_recipe_runs_to_the_end(recipe: str, prepared_workspace: Path) -> None:
     changes: dict[str, dict[str, Any]] = {}
     for key, value in read_recipe(recipe, ROOT / "recipes").items():
         section, name = key.split(".")
         changes.setdefault(section, {})[name] = yaml.safe_load(value)
-    weights = workspace / "weights"
+    weights = prepared_workspace / "weights"
     encoder = changes.pop("encoder")
     name = write_checkpoint(STANDS_FOR[recipe], weights)
     if encoder["name"].startswith("timm/"):
