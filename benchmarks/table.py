@@ -41,10 +41,7 @@ def results_table(folder: Path = RESULTS) -> str:
     }
     lines = ["| pooled over five folds | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
     for metric, words in ROWS.items():
-        cells = [
-            f"{numbers[metric]['value']:.3f} [{numbers[metric]['low']:.3f}, {numbers[metric]['high']:.3f}]"
-            for numbers in columns.values()
-        ]
+        cells = [_cell(numbers[metric]) for numbers in columns.values()]
         lines.append(f"| {words} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
