@@ -12,7 +12,7 @@ from derm.heads.head import Member
 from derm.optimise import minimise_lbfgs
 from derm.training.curves import Curves
 from derm.training.data import TrainingData
-from derm.training.gradient import Fitted
+from derm.training.fitted import Fitted
 from derm.training.params import TrainParams
 
 # Mean curvature p (1 - p) of the softmax, roughly: only the speed depends on it.

@@ -24,7 +24,8 @@ from derm.task import Task
 from derm.training.convex import fit_linear
 from derm.training.curves import Curves
 from derm.training.data import TrainingData
-from derm.training.gradient import Fitted, fit_by_gradient
+from derm.training.fitted import Fitted
+from derm.training.gradient import fit_by_gradient
 from derm.training.params import TrainParams
 from derm.training.sampling import sampling_factors
 from derm.training.verdict import verdict

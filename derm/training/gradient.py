@@ -18,20 +18,11 @@ from derm.heads.predict import val_logits
 from derm.seeds import derived
 from derm.training.curves import Curves
 from derm.training.data import TrainingData
+from derm.training.fitted import Fitted
 from derm.training.monitor import score
 from derm.training.params import TrainParams
 from derm.training.sampling import epoch_rows
 from derm.training.schedule import make_schedule
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """member: in evaluation mode, as it was at `best_step`; facts: whatever else was chosen, for the metrics."""
-
-    member: Member
-    curves: Curves
-    best_step: int
-    facts: dict[str, float | bool]
 
 
 def fit_by_gradient(member: Member, data: TrainingData, params: TrainParams, seed: int, what: str) -> Fitted:

@@ -18,7 +18,7 @@ from derm.losses import training_loss
 from derm.training.convex import fit_linear, l2_path
 from derm.training.curves import Curves
 from derm.training.data import TrainingData
-from derm.training.gradient import Fitted
+from derm.training.fitted import Fitted
 from derm.training.sampling import sampling_factors
 from tests.derm.heads.data import table
 from tests.derm.training.data import loss_params, params, parts, standardised_member, training_data

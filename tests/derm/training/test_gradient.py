@@ -19,7 +19,8 @@ from derm.heads.predict import val_logits
 from derm.losses import TrainingLoss
 from derm.training import gradient
 from derm.training.data import TrainingData
-from derm.training.gradient import Batches, Fitted, adamw, fit_by_gradient
+from derm.training.fitted import Fitted
+from derm.training.gradient import Batches, adamw, fit_by_gradient
 from tests.derm.heads.data import head_params, inputs, table
 from tests.derm.training.data import params, parts, plain_loss, standardised_member, training_data
 
