@@ -1,6 +1,6 @@
 """The linear head: full-batch L-BFGS in float64, with the L2 penalty chosen on val (CLIP's protocol, warm-started)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,8 +44,7 @@ def fit_linear(member: Member, data: TrainingData, params: TrainParams) -> Fitte
     UserError if the val loss was never a finite number.
     """
     problem, curves, best = LinearProblem(member, data, params.max_iterations), Curves(), None
-    for l2 in tqdm(sorted(params.l2, reverse=True), desc="L2 sweep", unit="fit"):
-        fit = problem.fit(l2, best, ROUGH, curves)
+    for fit in tqdm(problem.path(params.l2, ROUGH, curves), total=len(params.l2), desc="L2 sweep", unit="fit"):
         if not fit.val_loss < (np.inf if best is None else best.val_loss):
             break
         best = fit
@@ -78,6 +77,13 @@ class LinearProblem:
         self._variances, self._axes = torch.linalg.eigh(x_train.T @ x_train / len(x_train))
         self._train, self._val = x_train @ self._axes, x_val @ self._axes
 
+    def path(self, penalties: Sequence[float], tolerance: float, curves: Curves) -> Iterator[Penalised]:
+        """The fit with each penalty, the strongest first, each from the weights of the one before it."""
+        fit = None
+        for l2 in sorted(penalties, reverse=True):
+            fit = self.fit(l2, fit, tolerance, curves)
+            yield fit
+
     def fit(self, l2: float, start: Penalised | None, tolerance: float, curves: Curves) -> Penalised:
         """The minimum with this penalty, from another's weights if there are any; the curves get every iteration
         (fact: `l2`)."""
@@ -106,11 +112,3 @@ class LinearProblem:
         note()
         weight = (scaled.detach() * scale) @ self._axes.T
         return Penalised(l2, weight, bias.detach().clone(), converged, curves.rows[-1]["val_loss"])
-
-
-def l2_path(member: Member, data: TrainingData, params: TrainParams, curves: Curves) -> Iterator[Penalised]:
-    """The minimum for each penalty of `train.l2`, the strongest first, each from the weights of the one before it."""
-    problem, fit = LinearProblem(member, data, params.max_iterations), None
-    for l2 in sorted(params.l2, reverse=True):
-        fit = problem.fit(l2, fit, FINE, curves)
-        yield fit

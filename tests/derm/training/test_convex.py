@@ -15,7 +15,7 @@ from derm.errors import UserError
 from derm.heads.head import Member
 from derm.heads.predict import val_logits
 from derm.losses import training_loss
-from derm.training.convex import fit_linear, l2_path
+from derm.training.convex import FINE, LinearProblem, fit_linear
 from derm.training.curves import Curves
 from derm.training.data import TrainingData
 from derm.training.fitted import Fitted
@@ -132,7 +132,7 @@ def test_the_path_has_a_fit_for_every_penalty_and_each_is_that_of_scikit_learn()
     given = training_data()
     tried = [0.0001, 3.0, 0.3, 0.03, 0.003]
     curves, made = Curves(), standardised_member(given, type="linear").double()
-    path = list(l2_path(made, given, params(l2=tried, max_iterations=500), curves))
+    path = list(LinearProblem(made, given, 500).path(tried, FINE, curves))
     assert [one.l2 for one in path] == sorted(tried, reverse=True)
     assert [row["l2"] for row in ends(curves)] == sorted(tried, reverse=True)
     for one in path:
