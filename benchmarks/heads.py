@@ -27,7 +27,7 @@ from derm.heads.head import HeadShape, Member
 from derm.heads.inputs import inputs_of
 from derm.heads.params import HeadParams
 from derm.image_table import read_images
-from derm.losses import LossParams, training_loss
+from derm.losses import CROSS_ENTROPY, training_loss
 from derm.optimise import TRAINING_THREADS
 from derm.params import load
 from derm.task import TaskParams, make_task
@@ -49,19 +49,12 @@ def main(
     torch.set_num_threads(TRAINING_THREADS)
     task = make_task(read_images(), load("task", TaskParams))
     split, features = read_csv(Path("data/split/split.csv"), target=int), read_features()
+    if len(features.manifest["views"]) > 1:
+        raise typer.BadParameter("the features have several views, which scikit-learn would not see: features.views=1")
     parts = {part: split[split["part"] == part] for part in ("train", "val")}
     inputs = {part: inputs_of(features, "pooled", rows["image_id"]) for part, rows in parts.items()}
     targets = {part: rows["target"].to_numpy(copy=True) for part, rows in parts.items()}
-    plain = LossParams(
-        gamma=0.0,
-        alpha=None,
-        label_smoothing=0.0,
-        tau=0.0,
-        class_weights="none",
-        effective_beta=0.999,
-        melanoma_boost=1.0,
-    )
-    loss = training_loss(plain, targets["train"], len(task.classes), None)
+    loss = training_loss(CROSS_ENTROPY, targets["train"], len(task.classes), None)
     data = TrainingData(inputs["train"], targets["train"], inputs["val"], targets["val"], loss, None)
     head_params, params = load("head", HeadParams), load("train", TrainParams)
 

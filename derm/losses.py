@@ -23,6 +23,17 @@ class LossParams(Section):
     melanoma_boost: float = Field(gt=0, le=100)
 
 
+CROSS_ENTROPY = LossParams(
+    gamma=0.0,
+    alpha=None,
+    label_smoothing=0.0,
+    tau=0.0,
+    class_weights="none",
+    effective_beta=0.999,
+    melanoma_boost=1.0,
+)
+
+
 @dataclass(frozen=True)
 class TrainingLoss:
     """Logits [n, classes] and targets int64 [n] -> a scalar.

@@ -14,6 +14,7 @@ import yaml
 from derm.errors import UserError
 from derm.task import TaskParams, positive_class
 from experiments.commands import dvc, dvc_quietly
+from experiments.queue import run_queued
 from experiments.recipes import Changes, as_arguments
 from experiments.state import flatten
 
@@ -55,7 +56,7 @@ def run_folds(label: str, chosen: Changes, folds: int, say: Callable[[str], None
         if dvc("exp", "run", "--queue", "-n", name, *as_arguments(fold_changes(chosen, folds, fold))):
             raise UserError(f"{name} cannot be queued: see above")
     say(f"running {names[0]} to {names[-1]}, one after another")
-    dvc("exp", "run", "--run-all", "--jobs", "1")
+    run_queued(names)
     return [read_fold(name) for name in names]
 
 

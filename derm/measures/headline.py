@@ -41,7 +41,9 @@ def headline(
         "nll": weighted.negative_log_likelihood(probabilities, targets, weights),
         "brier": weighted.brier_score(probabilities, targets, weights),
         "ece": weighted.expected_calibration_error(probabilities, targets, weights, bins),
+        "decision.accuracy": weighted.accuracy(decided),
         "decision.balanced_accuracy": weighted.balanced_accuracy(decided),
+        "decision.macro_f1": weighted.macro_f1(decided),
     }
     if positive is None:
         return numbers

@@ -100,7 +100,7 @@ class LinearProblem:
 
         def objective() -> torch.Tensor:
             nonlocal last_train_loss
-            loss = data.loss(torch.addmm(bias, scaled_train, scaled.T), self._targets)
+            loss = data.part_loss(torch.addmm(bias, scaled_train, scaled.T), self._targets)
             last_train_loss = float(loss.detach())
             return loss + l2 / 2 * (scaled * scale).square().sum()
 

@@ -23,7 +23,7 @@ class Curves:
         row: dict[str, Any] = {
             "step": len(self.rows),
             "train_loss": train_loss,
-            "val_loss": float(data.loss(val_logits, targets)),
+            "val_loss": float(data.part_loss(val_logits, targets)),
             "val_balanced_accuracy": float(balanced_accuracy(counts)[0]),
             "val_macro_f1": float(macro_f1(counts)[0]),
         }

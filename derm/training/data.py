@@ -1,11 +1,14 @@
 """What every way of training a head is given."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from derm.heads.inputs import Inputs
 from derm.losses import TrainingLoss
+from derm.training.params import Sampling
+from derm.training.sampling import sampling_factors
 
 
 @dataclass(frozen=True)
@@ -13,7 +16,8 @@ class TrainingData:
     """Inputs and targets int64 [n] of the training part and of val, and the loss.
 
     Training draws among an image's views, or takes each of them as an image; on val its logits are their mean.
-    positive: the index of `task.positive`, or None.
+    loss: of rows as training draws them; `part_loss`: of all rows of a part. positive: the index of `task.positive`, or
+    None. sampling: how training draws.
     """
 
     train: Inputs
@@ -22,6 +26,15 @@ class TrainingData:
     val_targets: np.ndarray
     loss: TrainingLoss
     positive: int | None
+    sampling: Sampling = "natural"
+
+    @cached_property
+    def part_loss(self) -> TrainingLoss:
+        """The same objective on a whole part, such as val, in which nothing is drawn more or less often: there the
+        classes count more or less instead."""
+        if self.sampling == "natural":
+            return self.loss
+        return self.loss.times(sampling_factors(self.train_targets, self.classes, self.sampling))
 
     @property
     def classes(self) -> int:

@@ -16,7 +16,7 @@ from derm.heads.neighbours import Neighbours
 from derm.heads.params import HeadParams
 from derm.heads.predict import image_logits, val_logits
 from derm.heads.registry import Fit, fit_of, head_kind
-from derm.losses import LossParams, logit_offset, training_loss
+from derm.losses import CROSS_ENTROPY, LossParams, logit_offset, training_loss
 from derm.measures.weighted import balanced_accuracy, confusion
 from derm.params import Section
 from derm.seeds import derived
@@ -94,16 +94,19 @@ def fit_head(
         )
         for part, rows in parts.items()
     }
-    loss = training_loss(sections.loss, targets["train"], len(task.classes), positive)
-    factors = sampling_factors(targets["train"], len(task.classes), train_params.sampling)
-    # All images at once cannot be drawn more or less often: they count more or less instead.
+    # A nearest neighbour's votes are not drawn towards the minimum of any loss: they are judged by plain cross-entropy.
+    loss_params, sampling = sections.loss, train_params.sampling
+    if fit == "neighbours":
+        loss_params, sampling = CROSS_ENTROPY, "natural"
+    loss = training_loss(loss_params, targets["train"], len(task.classes), positive)
     data = TrainingData(
         given["train"],
         targets["train"],
         given["val"],
         targets["val"],
-        loss.times(factors) if fit == "convex" else loss,
+        loss,
         positive,
+        sampling,
     )
     shape = HeadShape(
         params=params,
@@ -126,9 +129,7 @@ def fit_head(
         else:
             fitted.append(fit_by_gradient(member, data, train_params, derived(train_params.seed, number), what))
         head.members[number] = fitted[-1].member
-    # A nearest neighbour's votes are not drawn towards the minimum of any loss.
-    if fit != "neighbours":
-        head.logit_offset.copy_(logit_offset(loss, factors))
+    head.logit_offset.copy_(logit_offset(loss, sampling_factors(targets["train"], len(task.classes), sampling)))
     return _told(head.eval(), fitted, data, fit, min(train_params.l2))
 
 
@@ -168,7 +169,7 @@ def _told(head: Head, fitted: list[Fitted], data: TrainingData, fit: Fit, weakes
     }
     offset = head.logit_offset.double().numpy()
     losses = {
-        part: float(data.loss(torch.from_numpy(rows + offset), torch.from_numpy(targets[part])))
+        part: float(data.part_loss(torch.from_numpy(rows + offset), torch.from_numpy(targets[part])))
         for part, rows in logits.items()
     }
     name, why = verdict(

@@ -45,7 +45,7 @@ def fit_by_gradient(member: Member, data: TrainingData, params: TrainParams, see
     averaged = None
     if params.averaging:
         averaged = AveragedModel(member, multi_avg_fn=get_ema_multi_avg_fn(params.averaging), use_buffers=True)
-    curves, best, best_score, best_step = Curves(), None, -math.inf, 0
+    curves, best, best_score, best_step = Curves(), None, (-math.inf, -math.inf), 0
     for epoch in tqdm(range(params.epochs), desc=what, unit="epoch", leave=False):
         member.train()
         total = rows = 0.0
@@ -68,8 +68,10 @@ def fit_by_gradient(member: Member, data: TrainingData, params: TrainParams, see
         with torch.no_grad():
             logits = val_logits(judged, data.val)
         row = curves.add(data, total / rows, logits, learning_rate=float(schedule.get_last_lr()[0]))
-        if math.isfinite(row["val_loss"]) and score(row, params.monitor) > best_score:
-            best, best_score, best_step = copy.deepcopy(judged), score(row, params.monitor), epoch
+        # Of equal ones the lower val loss: a hybrid is zero until the first melanoma is found.
+        found = (score(row, params.monitor), -row["val_loss"])
+        if math.isfinite(row["val_loss"]) and found > best_score:
+            best, best_score, best_step = copy.deepcopy(judged), found, epoch
         elif epoch - best_step >= params.patience:
             break
     if best is None:
@@ -107,12 +109,15 @@ class Batches:
         self._metadata_dropout = member.shape.params.metadata_dropout
         encoding = member.shape.encoding
         self._unknown = None if encoding is None else torch.from_numpy(encoding.unknown()).float()
-        self.count = -(-len(self._targets) // params.batch_size)
+        self._images = len(self._targets)
+        # A last batch of a single image, which batch norm could not bear, is left out.
+        last = self._images % params.batch_size
+        self.count = max(1, self._images // params.batch_size + (last > 1))
 
     def epoch(self) -> Iterator[Batch]:
-        """As many batches as `count`, less a last one of a single image, which batch norm could not bear."""
+        """As many batches as `count`."""
         for rows in epoch_rows(self._targets, self._params.sampling, self._generator).split(self._params.batch_size):
-            if len(rows) > 1 or self.count == 1:
+            if len(rows) > 1 or self._images == 1:
                 yield self._batch(rows)
 
     def _batch(self, rows: torch.Tensor) -> Batch:

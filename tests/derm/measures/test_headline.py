@@ -16,11 +16,12 @@ from tests.derm.measures.data import random_predictions
 
 CLASSES = ["bcc", "mel", "nv", "vasc"]
 
-# DESIGN.md, section 4
+# DESIGN.md, section 4; accuracy and macro F1 of the decision beside its balanced accuracy
 GENERAL = {"accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_auc", "nll", "brier", "ece"}
 OF_MELANOMA = {"auc", "average_precision", "sensitivity", "specificity", "precision"}
 AT = {"specificity_at_95_sensitivity", "sensitivity_at_95_specificity"}
-DECISION = {"balanced_accuracy", "melanoma_sensitivity", "melanoma_specificity"}
+DECISION_ALONE = {"decision.accuracy", "decision.balanced_accuracy", "decision.macro_f1"}
+DECISION = {"melanoma_sensitivity", "melanoma_specificity"}
 FLAG = {"sensitivity", "specificity", "precision"}
 
 
@@ -38,6 +39,7 @@ def test_the_names_are_those_of_the_contract() -> None:
     names = set(headline(predictions()[0], CLASSES, "mel"))
     expected = (
         GENERAL
+        | DECISION_ALONE
         | {f"melanoma.{name}" for name in OF_MELANOMA | AT}
         | {f"decision.{name}" for name in DECISION}
         | {f"flag.{name}" for name in FLAG}
@@ -46,7 +48,7 @@ def test_the_names_are_those_of_the_contract() -> None:
 
 
 def test_without_a_positive_class_melanoma_and_flags_are_absent() -> None:
-    assert set(headline(predictions()[0], CLASSES, None)) == GENERAL | {"decision.balanced_accuracy"}
+    assert set(headline(predictions()[0], CLASSES, None)) == GENERAL | DECISION_ALONE
 
 
 def test_another_positive_class_goes_by_its_own_name() -> None:
@@ -83,6 +85,8 @@ def test_values_are_those_of_scikit_learn(seed: int) -> None:
             "melanoma.sensitivity": metrics.recall_score(y == 1, predicted == 1, **w),
             "melanoma.specificity": metrics.recall_score(y != 1, predicted != 1, **w),
             "melanoma.precision": metrics.precision_score(y == 1, predicted == 1, **w),
+            "decision.accuracy": metrics.accuracy_score(y, decision, **w),
+            "decision.macro_f1": metrics.f1_score(y, decision, average="macro", **w),
             "decision.balanced_accuracy": metrics.balanced_accuracy_score(y, decision, **w),
             "decision.melanoma_sensitivity": metrics.recall_score(y == 1, decision == 1, **w),
             "decision.melanoma_specificity": metrics.recall_score(y != 1, decision != 1, **w),

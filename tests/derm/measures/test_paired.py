@@ -74,10 +74,10 @@ def test_values_are_the_headline_numbers_averaged_over_seeds() -> None:
 
 def test_the_primary_comes_first_and_the_others_are_exploratory_and_adjusted() -> None:
     rows = versus(*two(gain=0.4), primary="macro_auc", positive="mel").table
-    assert rows["metric"].iloc[0] == "macro_auc" and rows["metric"].is_unique and len(rows) == 21
-    assert rows["role"].tolist() == ["primary"] + ["exploratory"] * 20
+    assert rows["metric"].iloc[0] == "macro_auc" and rows["metric"].is_unique and len(rows) == 23
+    assert rows["role"].tolist() == ["primary"] + ["exploratory"] * 22
     assert rows["p_adjusted"].iloc[0] == rows["p"].iloc[0]
-    assert rows["p_adjusted"].iloc[1:].min() == pytest.approx(20 * rows["p"].iloc[1:].min())
+    assert rows["p_adjusted"].iloc[1:].min() == pytest.approx(22 * rows["p"].iloc[1:].min())
     assert (rows["p_adjusted"] >= rows["p"]).all() and rows["p_adjusted"].max() <= 1
 
 

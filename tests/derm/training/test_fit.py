@@ -229,6 +229,27 @@ def test_facts_are_those_of_the_head(changes: dict[str, Any]) -> None:
     assert not trained.head.training
 
 
+@pytest.mark.parametrize("kind", ["linear", "mlp"])
+def test_where_classes_are_drawn_alike_val_is_judged_as_if_they_were_frequent_alike(kind: str) -> None:
+    """Else a head that is trained for balanced classes would be stopped where it does best at natural ones."""
+    trained = fit(type=kind, sampling="balanced")
+    of_train, targets = TARGETS[rows_of("train")], TARGETS[rows_of("val")]
+    weights = len(of_train) / (3 * np.bincount(of_train))[targets]
+    logits = logits_of(trained.head, "val") + trained.head.logit_offset.numpy()
+    per_row = -np.log(softmax(logits, axis=1)[np.arange(len(targets)), targets])
+    assert trained.facts["val_loss"] == pytest.approx((weights * per_row).mean(), rel=1e-5)
+    assert abs(trained.facts["val_loss"] / per_row.mean() - 1) > 1e-3
+    assert trained.curves.rows[trained.best_step]["val_loss"] == pytest.approx(trained.facts["val_loss"], rel=1e-5)
+
+
+def test_a_vote_is_judged_by_cross_entropy_whatever_the_loss() -> None:
+    plain = fit(type="knn")
+    other = fit(type="knn", gamma=2.0, tau=1.0, class_weights="inverse", sampling="balanced")
+    assert other.facts["val_loss"] == plain.facts["val_loss"]
+    told = softmax(logits_of(plain.head, "val"), axis=1)
+    assert plain.facts["val_loss"] == pytest.approx(log_loss(TARGETS[rows_of("val")], told), rel=1e-6)
+
+
 def test_members_differ_by_seed_and_the_first_is_the_one_that_would_be_alone() -> None:
     alone, trained = fit(type="mlp"), fit(type="mlp", members=3)
     first, second, third = (member.state_dict() for member in trained.head.members)

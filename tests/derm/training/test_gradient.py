@@ -173,6 +173,17 @@ def test_the_hybrid_is_watched_and_needs_a_positive_class() -> None:
         fitted(training_data(), epochs=2, monitor="hybrid")
 
 
+def test_while_no_image_of_the_positive_class_is_found_the_lower_val_loss_counts() -> None:
+    given = training_data(positive=1)
+    train, val = (np.where(targets == 1, 0, targets) for targets in (given.train_targets, given.val_targets))
+    val[np.flatnonzero(given.val_targets == 1)[0]] = 1
+    rare = TrainingData(given.train, train, given.val, val, plain_loss(3), 1)
+    fit = fitted(rare, epochs=12, monitor="hybrid", patience=2)
+    assert {row["val_sensitivity"] for row in fit.curves.rows} == {0.0}
+    losses = [row["val_loss"] for row in fit.curves.rows]
+    assert fit.best_step == int(np.argmin(losses)) > 0
+
+
 @pytest.mark.parametrize("patience", [2, 50])
 def test_training_that_diverges_is_not_taken_for_a_head(patience: int) -> None:
     with pytest.raises(UserError, match=r"^the val loss .*train\.learning_rate$"):
@@ -267,6 +278,8 @@ def test_a_last_batch_of_one_image_is_left_out(
     given = parts(table(33, 1), table(20, 2))
     fit = fitted(given, epochs=3, batch_norm=batch_norm, averaging=averaging)
     assert len(seen) == 3 * 2
+    # The schedule counts with those that are trained.
+    assert fit.curves.rows[-1]["learning_rate"] == pytest.approx(0, abs=1e-9)
     assert all(tensor.isfinite().all() for tensor in state(fit).values())
 
 
