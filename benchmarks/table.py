@@ -13,14 +13,22 @@ from experiments.recipes import read_recipe
 RESULTS = Path(__file__).with_name("results")
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 OURS = {"ham10000-joined": "no document; a plain linear head", "best-frozen": "no document; the best that val found"}
+# All of the decision, but for the two that are of probabilities.
 SEED_COLUMNS = {
-    "accuracy": "accuracy",
+    "decision.accuracy": "accuracy",
     "decision.balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
+    "decision.macro_f1": "macro F1",
     "melanoma.auc": "melanoma AUC",
     "decision.melanoma_sensitivity": "melanoma sensitivity",
     "decision.melanoma_specificity": "melanoma specificity",
     "ece": "calibration error",
+}
+COLUMNS = {
+    "mobilenetv2": "`mobilenetv2`",
+    "colour-texture": "`colour-texture`",
+    "joined": "`joined`",
+    "joined-4-views": "`joined`, 4 views",
+    "best-frozen": "`best-frozen`",
 }
 ROWS = {
     "decision.balanced_accuracy": "balanced accuracy of the decision",
@@ -35,10 +43,9 @@ ROWS = {
 
 
 def results_table(folder: Path = RESULTS) -> str:
-    """Markdown: one row for each metric, one column for each `crossval-*.json`: pooled value and 95 % interval."""
+    """Markdown: one row for each metric, one column for each cross-validation: pooled value and 95 % interval."""
     columns = {
-        path.stem.removeprefix("crossval-"): json.loads(path.read_text())["pooled"]
-        for path in sorted(folder.glob("crossval-*.json"), key=lambda path: path.stem)
+        words: json.loads((folder / f"crossval-{name}.json").read_text())["pooled"] for name, words in COLUMNS.items()
     }
     lines = ["| pooled over five folds | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
     for metric, words in ROWS.items():

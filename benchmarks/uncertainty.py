@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 import typer
 from PIL import Image
+from scipy.special import softmax
 from sklearn.datasets import load_sample_images
 from sklearn.metrics import roc_auc_score
 
@@ -41,6 +42,8 @@ from derm.training.params import TrainParams
 from derm.uncertainty import UncertaintyParams, logit_samples, uncertainty
 
 TILES = 200
+# Mutual information, expected entropy, their sum, and one less the largest probability.
+MEASURES = ("epistemic", "aleatoric", "entropy", "unsure")
 
 
 def main(
@@ -92,7 +95,9 @@ def trained_without(
     name: str, sections: TrainingSections, features: Features, split: pd.DataFrame, images: pd.DataFrame, task: Task
 ) -> tuple[Head, list[str]]:
     """A head that has never seen this class, and the classes that it knows."""
-    fewer = make_task(images[images["diagnosis"] != name], load("task", TaskParams))
+    # Without a positive class, which may be the very one that is left out.
+    asked = load("task", TaskParams).model_copy(update={"positive": None})
+    fewer = make_task(images[images["diagnosis"] != name], asked)
     kept = split[split["target"] != task.classes.index(name)].copy()
     kept["target"] = [fewer.classes.index(task.classes[target]) for target in kept["target"]]
     return fit_head(sections, features, kept, images, fewer).head, fewer.classes
@@ -100,16 +105,14 @@ def trained_without(
 
 def scores(head: Head, inputs: Inputs, asked: UncertaintyParams, classes: list[str]) -> pd.DataFrame:
     """Uncertainty of images, uncalibrated: the calibration part holds the class that is left out."""
-    return uncertainty(logit_samples(head, inputs, asked), 1.0, classes)
+    samples = logit_samples(head, inputs, asked)
+    return uncertainty(samples, 1.0, classes).assign(unsure=1 - softmax(samples, axis=2).mean(axis=0).max(axis=1))
 
 
 def areas(known: pd.DataFrame, unknown: pd.DataFrame) -> dict[str, float]:
-    """AUROC of mutual information and of entropy for telling the unknown."""
+    """AUROC of each measure for telling the unknown."""
     truth = np.r_[np.zeros(len(known)), np.ones(len(unknown))]
-    return {
-        column: round(float(roc_auc_score(truth, np.r_[known[column], unknown[column]])), 3)
-        for column in ("epistemic", "aleatoric", "entropy")
-    }
+    return {column: round(float(roc_auc_score(truth, np.r_[known[column], unknown[column]])), 3) for column in MEASURES}
 
 
 def mean(rows: list[dict[str, float]]) -> dict[str, float]:

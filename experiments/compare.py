@@ -17,7 +17,7 @@ from derm.comparison.sheet import disagreement_sheet
 from derm.comparison.words import as_text
 from derm.errors import UserError
 from derm.files import write_bytes, write_csv, write_figure, write_png
-from derm.measures.paired import Comparison, Side, compare
+from derm.measures.paired import Comparison, Side, check_sides, compare
 from derm.optimise import TRAINING_THREADS
 from derm.params import Section
 from experiments.retrain import Experiment, opened
@@ -57,29 +57,37 @@ def compare_experiments(a: str, b: str, params: CompareParams, say: Callable[[st
 
     A head with a seed is trained from `params.seeds` of them, one after another; the first is the experiment's own,
     and must give the predictions that the experiment stored. Where it does not, other code made them: then only those
-    predictions are compared. UserError if a side is not there, or the sides are not about the same images.
+    predictions are compared. UserError, before anything is trained, if a side is not there, if the sides are not about
+    the same images or were split differently, or if there is no such metric.
     """
     torch.set_num_threads(TRAINING_THREADS)
     with ExitStack() as stack:
-        sides: list[Side] = []
-        notes: list[str] = []
-        experiments: list[list[Experiment]] = []
-        for name in (a, b):
-            parts = [
+        experiments = [
+            [
                 stack.enter_context(opened(one, "test" if params.part == "folds" else "val"))
                 for one in (folds_of(name) if params.part == "folds" else [name])
             ]
-            experiments.append(parts)
-            sides.append(_side(name, parts, params.seeds, notes, say))
+            for name in (a, b)
+        ]
         first, second = (parts[0] for parts in experiments)
-        if _but_seed(first) == _but_seed(second):
-            notes.append(f"{a} and {b} are the same settings but for train.seed: what differs is chance")
         classes, positive = first.task.classes, first.task.positive
         if second.task.positive != positive:
             raise UserError(
                 f"task.positive is {positive} in {a} and {second.task.positive} in {b}: compare two that flag the same"
             )
-        one, other = sides
+        stored = [_stored(name, parts) for name, parts in zip((a, b), experiments, strict=True)]
+        check_sides(stored, classes, positive, params.metric)
+        _refuse_other_parts(a, b, *experiments)
+        notes = [
+            f"out of fold, {len(experiments[0])} folds pooled"
+            if params.part == "folds"
+            else "measured on val, which also chose each head's epoch or penalty; --on folds is free of that"
+        ]
+        if _but_seed(first) == _but_seed(second):
+            notes.append(f"{a} and {b} are the same settings but for train.seed: what differs is chance")
+        one, other = (
+            _side(side, parts, params.seeds, notes, say) for side, parts in zip(stored, experiments, strict=True)
+        )
         comparison = compare(one, other, classes, positive, params.metric, params.resamples, params.seed)
         return Compared(comparison, one, other, classes, positive, first.images, notes)
 
@@ -113,11 +121,32 @@ def folds_of(label: str) -> list[str]:
     return [f"{label}-fold{number}" for number in range(params["split"]["folds"])]
 
 
-def _side(name: str, parts: list[Experiment], seeds: int, notes: list[str], say: Callable[[str], None]) -> Side:
+def _stored(name: str, parts: list[Experiment]) -> Side:
+    """The predictions that the experiment made itself, those of all folds one below the other."""
+    return Side(name, [pd.concat([part.predictions for part in parts], ignore_index=True)], parts[0].seeded)
+
+
+def _refuse_other_parts(a: str, b: str, of_a: list[Experiment], of_b: list[Experiment]) -> None:
+    """Two that were split differently differ by the luck of their training parts too, which no resampling covers.
+    Images that only one side has, such as more of them to train on, are part of its setting."""
+    if len(of_a) != len(of_b):
+        raise UserError(f"{a} has {len(of_a)} folds and {b} has {len(of_b)}: compare two that were split alike")
+    for one, other in zip(of_a, of_b, strict=True):
+        both = one.split.merge(other.split, on="image_id", suffixes=("", "_other"))
+        moved = both[both["part"] != both["part_other"]]
+        if len(moved):
+            row = moved.iloc[0]
+            raise UserError(
+                f"{len(moved)} images are in another part in {one.name} than in {other.name}, such as "
+                f"{row['image_id']}, {row['part']} and {row['part_other']}: compare two that were split alike"
+            )
+
+
+def _side(stored: Side, parts: list[Experiment], seeds: int, notes: list[str], say: Callable[[str], None]) -> Side:
     """Predictions from each seed, those of all folds one below the other."""
-    seeded, stored = parts[0].seeded, pd.concat([part.predictions for part in parts], ignore_index=True)
-    if not seeded or seeds == 1:
-        return Side(name, [stored], seeded)
+    name = stored.name
+    if not stored.seeded or seeds == 1:
+        return stored
     tables = []
     for number in range(seeds):
         say(f"{name}: training from seed {number + 1} of {seeds}")
@@ -127,9 +156,9 @@ def _side(name: str, parts: list[Experiment], seeds: int, notes: list[str], say:
                 f"{name} was made by other code or on another kind of machine: trained again from its own seed it "
                 "predicts something else, so only its stored predictions are compared"
             )
-            return Side(name, [stored], seeded)
+            return stored
         tables.append(pd.concat(again, ignore_index=True))
-    return Side(name, tables, seeded)
+    return Side(name, tables, stored.seeded)
 
 
 def _predictions(parts: list[Experiment], number: int) -> Iterator[pd.DataFrame]:

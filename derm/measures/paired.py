@@ -75,12 +75,10 @@ def compare(
     find nothing below 40 m (about 900). UserError if the tables are not of the same images, targets, groups and classes
     or if there is no such metric.
     """
-    tables = aligned([a, b], classes, positive)
+    tables = check_sides([a, b], classes, positive, primary)
     groups, targets = tables[0]["group"].to_numpy(), tables[0]["target"].to_numpy()
     measures = [partial(headline, table, classes, positive, bins=bins) for table in tables]
     values = {name: value[:, 0] for name, value in stacked([measure() for measure in measures]).items()}
-    if primary not in values:
-        raise UserError(f"the primary metric is {primary!r}, expected one of {', '.join(values)}")
     drawn = resampled(measures, groups, targets, resamples, seed)
     parts = (slice(len(a.tables)), slice(len(a.tables), None))
     generator = np.random.default_rng((seed, len(tables)))
@@ -101,6 +99,15 @@ def compare(
         smallest=float(table["high"].iloc[0] - table["low"].iloc[0]) / 2,
         table=table,
     )
+
+
+def check_sides(sides: Sequence[Side], classes: list[str], positive: str | None, primary: str) -> list[pd.DataFrame]:
+    """All tables of all sides, as `aligned`. UserError as there, and if there is no such metric."""
+    tables = aligned(sides, classes, positive)
+    known = headline(tables[0], classes, positive)
+    if primary not in known:
+        raise UserError(f"the primary metric is {primary!r}, expected one of {', '.join(known)}")
+    return tables
 
 
 def aligned(sides: Sequence[Side], classes: list[str], positive: str | None) -> list[pd.DataFrame]:

@@ -19,6 +19,7 @@ from experiments.retrain import Experiment, _read
 from tests.experiments.trained import Trained
 
 PARAMS = CompareParams(metric="decision.balanced_accuracy", part="val", seeds=2, resamples=100, seed=1)
+ON_VAL = "measured on val, which also chose each head's epoch or penalty; --on folds is free of that"
 MLP = {"head": {"type": "mlp"}}
 
 
@@ -83,7 +84,7 @@ def test_heads_without_a_seed_are_compared_as_they_are(opener: Opener, trained: 
     comparison = compared.comparison
     assert opener.trained == []
     assert opener.opened == [("linear", "val"), ("smooth", "val")]
-    assert (comparison.judged, comparison.seeds, compared.notes) == ("fitted models", (1, 1), [])
+    assert (comparison.judged, comparison.seeds, compared.notes) == ("fitted models", (1, 1), [ON_VAL])
     assert "fitted models" in told(compared)
     # The stored predictions, by hand: the mean share of each class's images that are decided right.
     for side, name in (("a", "linear"), ("b", "smooth")):
@@ -103,8 +104,9 @@ def test_heads_with_a_seed_are_trained_from_several(opener: Opener) -> None:
     # Four heads, no two of them the same: no seed of one side is a seed of the other.
     tables = [*compared.a.tables, *compared.b.tables]
     assert len({tuple(table["p_mel"].round(4)) for table in tables}) == 4
-    assert compared.notes == ["mlp and mlp-again are the same settings but for train.seed: what differs is chance"]
-    assert told(compared).endswith(f"\nNote: {compared.notes[0]}.")
+    chance = "mlp and mlp-again are the same settings but for train.seed: what differs is chance"
+    assert compared.notes == [ON_VAL, chance]
+    assert told(compared).endswith(f"\nNote: {ON_VAL}.\nNote: {chance}.")
 
 
 def test_every_setting_but_the_seed_is_one(trained: dict[str, Path]) -> None:
@@ -128,7 +130,7 @@ def test_every_setting_but_the_seed_is_one(trained: dict[str, Path]) -> None:
 def test_a_head_with_a_seed_against_one_without(opener: Opener) -> None:
     compared = compare_experiments("linear", "mlp", PARAMS, nothing)
     assert (compared.comparison.judged, compared.comparison.seeds) == ("settings", (1, 2))
-    assert (compared.a.seeded, compared.b.seeded, compared.notes) == (False, True, [])
+    assert (compared.a.seeded, compared.b.seeded, compared.notes) == (False, True, [ON_VAL])
     assert {name for name, _ in opener.trained} == {"mlp"}
 
 
@@ -141,7 +143,7 @@ def test_predictions_of_other_code_are_compared_as_they_are(opener: Opener, trai
     compared = compare_experiments("foreign", "linear", PARAMS, nothing)
     assert opener.trained == [("foreign", 0)]
     assert (compared.comparison.judged, compared.comparison.seeds) == ("fitted models", (1, 1))
-    (note,) = compared.notes
+    _, note = compared.notes
     assert note.startswith("foreign was made by other code")
     assert "only its stored predictions are compared" in told(compared)
     pd.testing.assert_frame_equal(compared.a.tables[0], _read("foreign", "val", trained["foreign"]).predictions)
@@ -169,7 +171,7 @@ def test_a_fold_of_other_code_is_enough(
     monkeypatch.setattr(Experiment, "is_what_it_was", lambda self, again: self.name != "mlp-fold1" and was(self, again))
     compared = compare_experiments("linear", "mlp", PARAMS.model_copy(update={"part": "folds"}), nothing)
     assert opener.trained == [("mlp-fold0", 0), ("mlp-fold1", 0)]
-    assert [note[:26] for note in compared.notes] == ["mlp was made by other code"]
+    assert [note[:26] for note in compared.notes] == ["out of fold, 2 folds poole", "mlp was made by other code"]
 
 
 @pytest.mark.usefixtures("opener")
@@ -177,6 +179,38 @@ def test_other_images_are_one_line() -> None:
     with pytest.raises(UserError, match="images are in linear and not in elsewhere") as caught:
         compare_experiments("linear", "elsewhere", PARAMS, nothing)
     assert "\n" not in str(caught.value)
+
+
+def test_a_metric_that_is_not_there_is_told_before_anything_is_trained(opener: Opener) -> None:
+    with pytest.raises(UserError, match="the primary metric is 'auc', expected one of accuracy"):
+        compare_experiments("mlp", "mlp-again", PARAMS.model_copy(update={"metric": "auc"}), nothing)
+    assert opener.trained == []
+
+
+def test_two_that_were_split_differently_are_refused(
+    opener: Opener, trained: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the images that are looked at are the same."""
+
+    @contextmanager
+    def dealt(name: str, part: str) -> Iterator[Experiment]:
+        experiment = _read(name, part, trained[name])
+        parts = experiment.split["part"].replace({"train": "calibration", "calibration": "train"})
+        yield replace(experiment, split=experiment.split.assign(part=parts)) if name == "mlp-again" else experiment
+
+    monkeypatch.setattr("experiments.compare.opened", dealt)
+    with pytest.raises(UserError, match="images are in another part in mlp than in mlp-again, such as"):
+        compare_experiments("mlp", "mlp-again", PARAMS, nothing)
+    assert opener.trained == []
+
+
+def test_another_number_of_folds_is_refused(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    folds = {"linear": ["linear-fold0", "linear-fold1"], "mlp": ["mlp-fold0", "mlp-fold1", "mlp-fold1"]}
+    monkeypatch.setattr("experiments.compare.folds_of", folds.__getitem__)
+    monkeypatch.setattr("experiments.compare.check_sides", lambda *_: [])
+    with pytest.raises(UserError, match="linear has 2 folds and mlp has 3: compare two that were split alike"):
+        compare_experiments("linear", "mlp", PARAMS.model_copy(update={"part": "folds"}), nothing)
+    assert opener.trained == []
 
 
 def test_another_positive_class_is_one_line(
