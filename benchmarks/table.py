@@ -44,9 +44,8 @@ ROWS = {
 
 def results_table(folder: Path = RESULTS) -> str:
     """Markdown: one row for each metric, one column for each cross-validation: pooled value and 95 % interval."""
-    columns = {
-        words: json.loads((folder / f"crossval-{name}.json").read_text())["pooled"] for name, words in COLUMNS.items()
-    }
+    paths = {words: folder / f"crossval-{name}.json" for name, words in COLUMNS.items()}
+    columns = {words: json.loads(path.read_text())["pooled"] for words, path in paths.items() if path.is_file()}
     lines = ["| pooled over five folds | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
     for metric, words in ROWS.items():
         cells = [_cell(numbers[metric]) for numbers in columns.values()]
