@@ -44,8 +44,8 @@ def fold_changes(chosen: Changes, folds: int, fold: int) -> Changes:
 def run_folds(label: str, chosen: Changes, folds: int, say: Callable[[str], None]) -> list[Fold]:
     """Run the folds one after another, as experiments ``<label>-fold0`` and so on; older ones of that name go.
 
-    They are queued and run in copies, one at a time: the workspace stays as it is, and they run to their end even if
-    this program does not. UserError if one of them cannot be queued, or fails.
+    They are queued and run in copies, one at a time, after whatever was queued before: the workspace stays as it is,
+    and they run to their end even if this program does not. UserError if one of them cannot be queued, or fails.
     """
     if folds < 2:
         raise UserError(f"--folds is {folds}, expected at least 2")
