@@ -23,8 +23,8 @@ CLASSES = ["bkl", "mel", "nv"]
 def test_every_class_can_be_left_out_and_the_unknown_is_told(
     left_out: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Also the positive one; its images lie half-way between the two others: every draw of dropout is undecided there, so
-    that entropy tells them, and mutual information does not."""
+    """Also the positive one; its images lie half-way between the two others: every draw of dropout is undecided there,
+    so that entropy tells them, and mutual information does not."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     _, targets = table(300, 1)
