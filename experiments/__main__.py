@@ -76,7 +76,6 @@ def crossval(
 ) -> None:
     """Cross-validate: one experiment for each fold, then the headline numbers of all test parts pooled.
 
-    The folds stand in DVC's queue; what was queued before them runs first.
     Example: python -m experiments crossval --recipe focal --folds 5 --out cv.json
     """
     from derm.files import write_json

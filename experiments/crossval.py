@@ -14,7 +14,6 @@ import yaml
 from derm.errors import UserError
 from derm.task import TaskParams, positive_class
 from experiments.commands import dvc, dvc_quietly
-from experiments.queue import run_queued
 from experiments.recipes import Changes, as_arguments
 from experiments.state import flatten
 
@@ -44,35 +43,31 @@ def fold_changes(chosen: Changes, folds: int, fold: int) -> Changes:
 def run_folds(label: str, chosen: Changes, folds: int, say: Callable[[str], None]) -> list[Fold]:
     """Run the folds one after another, as experiments ``<label>-fold0`` and so on; older ones of that name go.
 
-    They are queued and run in copies, one at a time, after whatever was queued before: the workspace stays as it is,
-    and they run to their end even if this program does not. UserError if one of them cannot be queued, or fails.
+    They run in copies (`dvc exp run --temp`): the workspace stays as it is. Not through DVC's queue, whose worker can
+    lose an experiment, or wait for ever, when it is told to stop as the next one comes. UserError if one of them fails.
     """
     if folds < 2:
         raise UserError(f"--folds is {folds}, expected at least 2")
-    names = [f"{label}-fold{fold}" for fold in range(folds)]
-    for fold, name in enumerate(names):
+    finished = []
+    for fold in range(folds):
+        name = f"{label}-fold{fold}"
+        say(f"fold {fold + 1} of {folds}: experiment {name}")
         dvc_quietly("exp", "remove", name)
-        dvc_quietly("queue", "remove", name)
-        if dvc("exp", "run", "--queue", "-n", name, *as_arguments(fold_changes(chosen, folds, fold))):
-            raise UserError(f"{name} cannot be queued: see above")
-    say(f"running {names[0]} to {names[-1]}, one after another")
-    run_queued(names)
-    return [read_fold(name) for name in names]
+        if dvc("exp", "run", "--temp", "-n", name, *as_arguments(fold_changes(chosen, folds, fold))):
+            raise UserError(
+                f"{name} failed: see above; folds that ended are kept, and come from the cache when the "
+                "cross-validation is run again"
+            )
+        finished.append(read_fold(name))
+    return finished
 
 
 def read_fold(name: str) -> Fold:
-    """An experiment's params, test metrics and test predictions, from git and DVC's cache. UserError if it failed."""
+    """An experiment's params, test metrics and test predictions, from git and DVC's cache."""
     from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
 
-    try:
-        files = DVCFileSystem(str(Path.cwd()), rev=name)
-        metrics = json.loads(files.read_text("metrics/evaluate.json"))
-    except (DvcException, OSError):
-        raise UserError(
-            f"{name} failed: `dvc queue logs {name}` tells why; folds that ended are kept, and come from the cache "
-            "when the cross-validation is run again"
-        ) from None
+    files = DVCFileSystem(str(Path.cwd()), rev=name)
+    metrics = json.loads(files.read_text("metrics/evaluate.json"))
     with files.open(PREDICTIONS) as stream:
         predictions = pd.read_csv(stream, dtype={"image_id": str, "lesion_id": str, "group": str})
     return Fold(
