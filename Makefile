@@ -39,7 +39,7 @@ lint: $(READY) ## style and types only
 experiment: $(READY) ## run a recipe: make experiment RECIPE=name SET="key=value ..."
 	python -m experiments run --recipe "$(RECIPE)" --set '$(SET)'
 
-crossval: $(READY) ## queue a recipe on every fold and run them: make crossval RECIPE=name SET="key=value ..."
+crossval: $(READY) ## run a recipe on every fold: make crossval RECIPE=name SET="key=value ..."
 	python -m experiments crossval --recipe "$(RECIPE)" --set '$(SET)'
 
 data: $(READY) ## use your own dataset: make data ROOT=folder (more: python -m experiments data --help)
