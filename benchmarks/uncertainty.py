@@ -23,6 +23,7 @@ from sklearn.datasets import load_sample_images
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.machine import machine
+from derm.calibration.scaling import NoCalibrator
 from derm.device import choose_device
 from derm.embedding.features import Features, read_features
 from derm.embedding.forward import Forward, make_ready
@@ -106,7 +107,9 @@ def trained_without(
 def scores(head: Head, inputs: Inputs, asked: UncertaintyParams, classes: list[str]) -> pd.DataFrame:
     """Uncertainty of images, uncalibrated: the calibration part holds the class that is left out."""
     samples = logit_samples(head, inputs, asked)
-    return uncertainty(samples, 1.0, classes).assign(unsure=1 - softmax(samples, axis=2).mean(axis=0).max(axis=1))
+    return uncertainty(samples, NoCalibrator(), classes).assign(
+        unsure=1 - softmax(samples, axis=2).mean(axis=0).max(axis=1)
+    )
 
 
 def areas(known: pd.DataFrame, unknown: pd.DataFrame) -> dict[str, float]:

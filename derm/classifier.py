@@ -121,7 +121,7 @@ class Classifier:
         inputs = Inputs(np.concatenate(blocks, axis=-1), np.arange(len(images)), metadata)
         samples = logit_samples(self.head, inputs, self.uncertain)
         told = outcomes(image_logits(self.head, inputs), self.calibration)
-        return pd.concat([told, uncertainty(samples, self.calibration.temperature, self.classes)], axis=1)
+        return pd.concat([told, uncertainty(samples, self.calibration.calibrator, self.classes)], axis=1)
 
     def _embedded(self, encoder: Encoder, images: Sequence[Image.Image], batch_size: int) -> np.ndarray:
         """Float16 [n, dim], or for a head that reads patches [n, patches, channels]."""

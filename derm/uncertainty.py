@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 from pydantic import Field
-from scipy.special import entr, softmax
+from scipy.special import entr
 
+from derm.calibration.calibrator import Calibrator
 from derm.heads.head import Head
 from derm.heads.inputs import Inputs
 from derm.heads.predict import dropout_logits, member_logits
@@ -25,15 +26,15 @@ def logit_samples(head: Head, inputs: Inputs, params: UncertaintyParams) -> np.n
     return member_logits(head, inputs)
 
 
-def uncertainty(samples: np.ndarray, temperature: float, classes: list[str]) -> pd.DataFrame:
+def uncertainty(samples: np.ndarray, calibrator: Calibrator, classes: list[str]) -> pd.DataFrame:
     """Columns `entropy, aleatoric, epistemic`, then `low_<class>, high_<class>`, one row an image.
 
-    samples: logits [samples, n, classes]; each becomes probabilities at the calibrated temperature. entropy: of their
+    samples: logits [samples, n, classes]; each becomes calibrated probabilities. entropy: of their
     mean, in nats. aleatoric: their mean entropy, what the samples agree is undecided. epistemic: the difference, the
     mutual information of class and network (Depeweg et al. 2018, arXiv 1710.07283; Houlsby et al. 2011, arXiv
     1112.5745). low, high: 2.5 % and 97.5 % percentiles. One sample has an entropy, and nothing else that could be told.
     """
-    probabilities = softmax(samples / temperature, axis=2)
+    probabilities = calibrator.probabilities(samples)
     entropy = entr(probabilities.mean(axis=0)).sum(axis=1)
     table = pd.DataFrame({"entropy": entropy, "aleatoric": np.nan, "epistemic": np.nan})
     low = high = np.full(probabilities.shape[1:], np.nan)

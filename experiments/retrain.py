@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from derm.decisions.fit import CalibrateParams, fit_calibration
+from derm.calibration.registry import CalibrateParams
+from derm.decisions.fit import fit_calibration
 from derm.decisions.outcome import DecideParams, outcomes
 from derm.embedding.features import Features, read_features
 from derm.errors import UserError
@@ -65,12 +66,7 @@ class Experiment:
         }
         logits = {part: image_logits(head, head.inputs(self.features, table)) for part, table in rows.items()}
         calibration = fit_calibration(
-            logits["calibration"],
-            rows["calibration"]["target"].to_numpy(),
-            self.split,
-            self.task,
-            self.calibrate.method,
-            self.decide,
+            logits["calibration"], rows["calibration"], self.split, self.task, self.calibrate, self.decide
         )
         told = outcomes(logits[self.part], calibration)
         return pd.concat([rows[self.part][["image_id", "group", "target"]], told], axis=1)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from derm.calibration.temperature import apply_temperature
+
 from derm.decisions.fit import CalibrateParams, fit_calibration
 from derm.decisions.outcome import DecideParams, calibration_file
 from derm.embedding.features import read_features

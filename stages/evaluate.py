@@ -48,7 +48,7 @@ def main() -> None:
         told = {name: outcomes(image_logits(head, given[name]), calibrations[name]) for name, head in heads.items()}
         known = rows[["image_id", "lesion_id", "group", "target"]]
         samples = logit_samples(heads[HEAD], given[HEAD], uncertain)
-        doubt = uncertainty(samples, calibrations[HEAD].temperature, classes)
+        doubt = uncertainty(samples, calibrations[HEAD].calibrator, classes)
         predictions = pd.concat([known, told[HEAD]], axis=1)
         write_csv(Path(f"data/predictions/{part}.csv"), pd.concat([predictions, doubt], axis=1))
         groups, targets = predictions["group"].to_numpy(), predictions["target"].to_numpy()

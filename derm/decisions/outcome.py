@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, ValidationError
 
-from derm.calibration.temperature import apply_temperature
+from derm.calibration.registry import AnyCalibrator
 from derm.errors import UserError
 from derm.files import read_json
 from derm.params import Section
@@ -32,8 +32,7 @@ class Calibration(Section):
 
     classes: list[str]
     positive: str | None
-    method: str
-    temperature: float
+    calibrator: AnyCalibrator
     rule: Literal["argmax", "prior"]
     tau: float
     priors: list[float]
@@ -73,7 +72,7 @@ def decide(probabilities: np.ndarray, rule: str, tau: float, priors: np.ndarray)
 def outcomes(logits: np.ndarray, calibration: Calibration) -> pd.DataFrame:
     """Columns p_<class>..., predicted and decision (class index) and flag (1 or 0; empty without a positive class)."""
     classes = calibration.classes
-    probabilities = apply_temperature(logits, calibration.temperature)
+    probabilities = calibration.calibrator.probabilities(logits)
     table = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes])
     table["predicted"] = probabilities.argmax(axis=1)
     table["decision"] = decide(probabilities, calibration.rule, calibration.tau, np.array(calibration.priors))

@@ -89,7 +89,7 @@ class Package:
         if self.uncertain.passes:
             samples = dropout_logits(self.head, given, self.uncertain.passes, self.uncertain.seed)
         told = outcomes(image_logits(self.head, given), self.calibration)
-        return pd.concat([told, uncertainty(samples, self.calibration.temperature, CLASSES)], axis=1)
+        return pd.concat([told, uncertainty(samples, self.calibration.calibrator, CLASSES)], axis=1)
 
     def write(self, folder: Path, limit: int = 10_000_000) -> list[str]:
         revisions = ["" for _ in self.encoders]

@@ -5,6 +5,7 @@ import pytest
 from scipy.special import log_softmax, softmax
 from scipy.stats import entropy
 
+from derm.calibration.scaling import NoCalibrator, TemperatureCalibrator
 from derm.errors import UserError
 from derm.heads.predict import member_logits
 from derm.uncertainty import UncertaintyParams, logit_samples, uncertainty
@@ -26,7 +27,7 @@ def certain(*classes: int) -> np.ndarray:
 def test_the_parts_are_those_of_scipy(temperature: float) -> None:
     """The mutual information a second time, as the mean divergence of the samples from their mean."""
     samples = drawn()
-    table = uncertainty(samples, temperature, CLASSES)
+    table = uncertainty(samples, TemperatureCalibrator(temperature=temperature), CLASSES)
     probabilities = softmax(samples / temperature, axis=2)
     mean = probabilities.mean(axis=0)
     np.testing.assert_allclose(table["entropy"], entropy(mean, axis=1))
@@ -60,7 +61,7 @@ def test_samples_that_agree_leave_nothing_epistemic() -> None:
 
 
 def test_two_that_are_certain_of_different_classes_are_all_epistemic() -> None:
-    table = uncertainty(certain(0, 2), 1.0, CLASSES).iloc[0]
+    table = uncertainty(certain(0, 2), NoCalibrator(), CLASSES).iloc[0]
     assert table["aleatoric"] == pytest.approx(0, abs=1e-12)
     assert table["epistemic"] == pytest.approx(np.log(2))
     assert table["low_mel"] == table["high_mel"] == 0
@@ -70,7 +71,7 @@ def test_two_that_are_certain_of_different_classes_are_all_epistemic() -> None:
 
 def test_two_that_are_certain_of_the_same_class_leave_nothing() -> None:
     """And no -0 or NaN comes of the logarithm of 0."""
-    table = uncertainty(certain(1, 1), 1.0, CLASSES).iloc[0]
+    table = uncertainty(certain(1, 1), NoCalibrator(), CLASSES).iloc[0]
     assert table[["entropy", "aleatoric", "epistemic"]].tolist() == [0, 0, 0]
 
 

@@ -10,8 +10,7 @@ def calibration(**changes: Any) -> Calibration:
     given = {
         "classes": ["bcc", "mel", "nv"],
         "positive": "mel",
-        "method": "temperature",
-        "temperature": 2.0,
+        "calibrator": {"method": "temperature", "temperature": 2.0},
         "rule": "prior",
         "tau": 1.0,
         "priors": [0.1, 0.2, 0.7],

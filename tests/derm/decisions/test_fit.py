@@ -8,8 +8,10 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from derm.calibration.registry import CALIBRATORS, CalibrateParams, Method, chosen, cross_fitted, fit_calibrator
+from derm.calibration.scaling import TemperatureCalibrator
 from derm.decisions.fit import fit_calibration
-from derm.decisions.outcome import DecideParams, outcomes
+from derm.decisions.outcome import Calibration, DecideParams, outcomes
 from derm.task import Task
 
 CLASSES = ["bcc", "mel", "nv"]
@@ -32,6 +34,12 @@ def drawn(scale: float) -> tuple[np.ndarray, np.ndarray]:
     return scale * logits, targets
 
 
+def fit(logits: np.ndarray, targets: np.ndarray, of: Task, method: Method = "temperature") -> Calibration:
+    """On images that are each a lesion of their own."""
+    rows = pd.DataFrame({"group": [f"g{number}" for number in range(len(targets))], "target": targets})
+    return fit_calibration(logits, rows, SPLIT, of, CalibrateParams(method=method, seed=1), DECIDE)
+
+
 def task(positive: str | None = "mel") -> Task:
     return Task(CLASSES, {name: name for name in CLASSES}, positive)
 
@@ -43,28 +51,36 @@ def test_the_temperature_is_where_scipy_finds_it() -> None:
         return -log_softmax(logits / temperature, axis=1)[np.arange(400), targets].mean()
 
     oracle: Any = minimize_scalar(loss, bounds=(0.1, 20), method="bounded", options={"xatol": 1e-7})
-    fitted = fit_calibration(logits, targets, SPLIT, task(), "temperature", DECIDE)
+    fitted = fit(logits, targets, task()).calibrator
+    assert isinstance(fitted, TemperatureCalibrator)
     assert fitted.temperature == pytest.approx(oracle.x, abs=1e-3)
     assert round(fitted.temperature, 6) == fitted.temperature  # as it is stored
-    assert fit_calibration(logits, targets, SPLIT, task(), "none", DECIDE).temperature == 1.0
+
+
+def test_auto_is_what_does_best_on_lesions_that_it_was_not_fitted_on() -> None:
+    logits, targets = drawn(3.0)
+    groups = np.array([f"g{number}" for number in range(400)])
+    best = chosen(cross_fitted(logits, targets, groups, seed=1))
+    assert best != "none"
+    assert fit(logits, targets, task(), "auto").calibrator == fit_calibrator(best, logits, targets)
 
 
 def test_priors_are_the_shares_of_the_training_parts_lesions() -> None:
-    fitted = fit_calibration(*drawn(1.0), SPLIT, task(), "temperature", DECIDE)
+    fitted = fit(*drawn(1.0), task())
     assert fitted.priors == pytest.approx([0, 1 / 3, 2 / 3])
     assert (fitted.rule, fitted.tau, fitted.target_sensitivity) == ("prior", 0.7, 0.8)
-    assert (fitted.classes, fitted.positive, fitted.method) == (CLASSES, "mel", "temperature")
+    assert (fitted.classes, fitted.positive, fitted.calibrator.method) == (CLASSES, "mel", "temperature")
 
 
-@pytest.mark.parametrize("method", ["temperature", "none"])
-def test_the_flag_reaches_its_sensitivity_on_what_is_told_and_just_so(method: str) -> None:
+@pytest.mark.parametrize("method", CALIBRATORS)
+def test_the_flag_reaches_its_sensitivity_on_what_is_told_and_just_so(method: Any) -> None:
     logits, targets = drawn(3.0)
-    fitted = fit_calibration(logits, targets, SPLIT, task(), method, DECIDE)
+    fitted = fit(logits, targets, task(), method)
     told = outcomes(logits, fitted)
     melanomas = told[targets == 1]
     assert 0.8 <= melanomas["flag"].mean() < 0.8 + 1 / len(melanomas)
 
 
 def test_without_a_positive_class_there_is_no_threshold() -> None:
-    fitted = fit_calibration(*drawn(1.0), SPLIT, task(None), "temperature", DECIDE)
+    fitted = fit(*drawn(1.0), task(None))
     assert fitted.positive is None and fitted.threshold is None

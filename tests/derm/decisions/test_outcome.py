@@ -73,7 +73,9 @@ def test_outcomes_by_hand() -> None:
 
 
 def test_a_probability_at_the_threshold_is_flagged() -> None:
-    assert list(outcomes(np.log([[0.5, 0.25, 0.25]]), calibration(temperature=1.0, threshold=0.25))["flag"]) == [1]
+    assert list(
+        outcomes(np.log([[0.5, 0.25, 0.25]]), calibration(calibrator={"method": "none"}, threshold=0.25))["flag"]
+    ) == [1]
 
 
 def test_without_a_positive_class_there_is_no_flag() -> None:

@@ -1,0 +1,102 @@
+"""How honest probabilities are: against what happened, and against what would happen if they were perfect.
+
+Targets int [n]; probabilities float64 [n, classes]; weights float64 [resamples, n], or None for one row of ones.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, log_softmax, logit
+
+from derm.measures.weighted import expected_calibration_error, unit_weights
+
+# A probability of 0 or 1 has no log-odds; this is what is stored at most.
+LEAST = 1e-6
+STEEPEST = 50.0
+
+
+def classwise_calibration_error(
+    probabilities: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None, bins: int = 15
+) -> np.ndarray:
+    """Mean over the classes of the mean gap between probability and frequency, in equal-width bins of the class's own
+    probability (Kull et al. 2019, arXiv 1910.12656): float64 [resamples]."""
+    weights = unit_weights(len(targets), weights)
+    gaps = np.zeros(len(weights))
+    for index in range(probabilities.shape[1]):
+        told = probabilities[:, index]
+        in_bin = np.eye(bins)[np.minimum((told * bins).astype(int), bins - 1)]
+        gaps += np.abs(weights @ (in_bin * (told - (targets == index))[:, None])).sum(axis=1)
+    return gaps / weights.sum(axis=1) / probabilities.shape[1]
+
+
+def calibration_slope(probabilities: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """What log-probabilities would have to be multiplied by to fit what happened best: float64 [resamples].
+
+    1 is honest; below it the probabilities are too extreme, above it too timid (Cox 1958, over several classes).
+    """
+    log_p, rows = np.log(probabilities.clip(LEAST)), np.arange(len(targets))
+
+    def slope(weight: np.ndarray) -> float:
+        def loss(log_slope: float) -> float:
+            return -float(log_softmax(np.exp(log_slope) * log_p, axis=1)[rows, targets] @ weight)
+
+        found: Any = minimize_scalar(loss, bounds=(-np.log(STEEPEST), np.log(STEEPEST)), method="bounded")
+        return float(np.exp(found.x))
+
+    return np.array([slope(weight) for weight in unit_weights(len(targets), weights)])
+
+
+def slope_and_intercept(told: np.ndarray, hit: np.ndarray) -> tuple[float, float]:
+    """Of one class against the rest: the line through its log-odds that fits best (Cox 1958), by maximum likelihood.
+
+    told: its probability [n]; hit: bool [n]. 1 and 0 are honest; an intercept below 0 is told too often. NaN where all
+    are hits, or none is.
+    """
+    if hit.all() or not hit.any():
+        return float("nan"), float("nan")
+    odds = logit(told.clip(LEAST, 1 - LEAST))
+    design, given = np.stack([odds, np.ones(len(odds))], axis=1), np.array([1.0, 0.0])
+    for _ in range(100):  # Newton's steps
+        p = expit(design @ given)
+        step = np.linalg.lstsq((design * (p * (1 - p))[:, None]).T @ design, design.T @ (hit - p), rcond=None)[0]
+        given = given + np.clip(step, -2, 2)
+        if np.abs(step).max() < 1e-10:
+            break
+    return float(given[0]), float(given[1])
+
+
+def by_class(probabilities: np.ndarray, targets: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """`diagnosis, images, told, happened, slope, intercept`: the mean probability of each class beside its share."""
+    rows = []
+    for index, name in enumerate(classes):
+        hit = targets == index
+        slope, intercept = slope_and_intercept(probabilities[:, index], hit)
+        rows.append((name, int(hit.sum()), probabilities[:, index].mean(), hit.mean(), slope, intercept))
+    return pd.DataFrame(rows, columns=pd.Index(["diagnosis", "images", "told", "happened", "slope", "intercept"]))
+
+
+def if_perfect(
+    probabilities: np.ndarray,
+    groups: np.ndarray,
+    draws: int,
+    seed: int,
+    measure: Callable[[np.ndarray, np.ndarray], np.ndarray] = expected_calibration_error,
+) -> np.ndarray:
+    """The measure's value in so many worlds in which the probabilities are true: float64 [draws].
+
+    The label of a group is drawn once, from the mean of its images' probabilities: photographs of one lesion have one
+    diagnosis.
+    """
+    generator = np.random.default_rng(seed)
+    _, member = np.unique(groups, return_inverse=True)
+    means = np.stack([np.bincount(member, weights=column) for column in probabilities.T], axis=1)
+    cumulative = (means / means.sum(axis=1, keepdims=True)).cumsum(axis=1)
+    drawn = generator.random((draws, len(means)))
+    values = np.empty(draws)
+    for number, chances in enumerate(drawn):
+        labels = (chances[:, None] >= cumulative[:, :-1]).sum(axis=1)
+        values[number] = measure(probabilities, labels[member])[0]
+    return values
