@@ -42,12 +42,23 @@ def learning_curves(curves: pd.DataFrame, best_step: int) -> Figure:
 
 
 def reliability(bins: Mapping[str, pd.DataFrame], title: str) -> Figure:
-    """Reliability diagram with the number of images below; bins: name -> table of `reliability_bins`."""
+    """Reliability diagram with 95 % intervals, and the number of images below; bins: name -> table of
+    `reliability_bins`."""
     figure = Figure(figsize=(4.8, 5.2), layout="constrained")
     axes, counts = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
     axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1, label="perfect")
     for (name, table), colour in zip(bins.items(), cycle(PALETTE), strict=False):
-        axes.plot(table["confidence"], table["accuracy"], marker="o", markersize=4, color=colour, label=name)
+        error = [table["accuracy"] - table["accuracy_low"], table["accuracy_high"] - table["accuracy"]]
+        axes.errorbar(
+            table["confidence"],
+            table["accuracy"],
+            yerr=np.abs(error),
+            marker="o",
+            markersize=4,
+            color=colour,
+            label=name,
+            elinewidth=1,
+        )
         middle = (table["low"] + table["high"]) / 2
         width = table["high"] - table["low"]
         counts.bar(middle, table["count"], width=width * 0.9, color=colour, alpha=0.5)

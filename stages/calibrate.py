@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from derm.calibration.temperature import apply_temperature
-
-from derm.decisions.fit import CalibrateParams, fit_calibration
+from derm.calibration.registry import CalibrateParams, cross_fitted
+from derm.calibration.scaling import NoCalibrator
+from derm.decisions.fit import fit_calibration
 from derm.decisions.outcome import DecideParams, calibration_file
 from derm.embedding.features import read_features
 from derm.figures import reliability
@@ -12,13 +12,16 @@ from derm.files import read_csv, write_csv, write_figure, write_json
 from derm.heads.head import HEAD, head_file, head_names, read_head
 from derm.heads.predict import image_logits
 from derm.image_table import read_images
+from derm.measures.bootstrap import group_weights
+from derm.measures.calibration import by_class, calibration_numbers
 from derm.measures.curves import reliability_bins
-from derm.measures.weighted import expected_calibration_error, negative_log_likelihood
 from derm.params import load
 from derm.task import TaskParams, make_task
 from stages.runner import run
 
 PLOTS = Path("plots/calibrate")
+# For the intervals of the picture, and for what a perfect calibration would give.
+RESAMPLES, DRAWS = 1000, 200
 
 
 def main() -> None:
@@ -26,35 +29,41 @@ def main() -> None:
     split, images, features = read_csv(Path("data/split/split.csv"), target=int), read_images(), read_features()
     task = make_task(images, load("task", TaskParams))
     rows = split[split["part"] == "calibration"].merge(images, on="image_id", suffixes=("", "_of_image"))
-    targets = rows["target"].to_numpy()
+    targets, groups = rows["target"].to_numpy(), rows["group"].to_numpy()
     logits, calibration = {}, {}
     for name in head_names():
         head = read_head(head_file(name))
         logits[name] = image_logits(head, head.inputs(features, rows))
-        calibration[name] = fit_calibration(logits[name], targets, split, task, params.method, decide_params)
+        calibration[name] = fit_calibration(logits[name], rows, split, task, params, decide_params)
         write_json(calibration_file(name), calibration[name].model_dump())
     fitted = calibration[HEAD]
     tables = {
-        "before": apply_temperature(logits[HEAD], 1.0),
-        "after": apply_temperature(logits[HEAD], fitted.temperature),
+        "before": NoCalibrator().probabilities(logits[HEAD]),
+        "after": fitted.calibrator.probabilities(logits[HEAD]),
     }
-    metrics = {"temperature": fitted.temperature, "images": len(rows), "groups": rows["group"].nunique()}
+    metrics = {
+        "method": fitted.calibrator.method,
+        # Of images whose lesion was not fitted on: what `auto` chooses by.
+        "cross_fitted_nll": cross_fitted(logits[HEAD], targets, groups, params.seed),
+        "images": len(rows),
+        "groups": rows["group"].nunique(),
+    }
     for name, probabilities in tables.items():
-        metrics[name] = {
-            "nll": negative_log_likelihood(probabilities, targets)[0],
-            "ece": expected_calibration_error(probabilities, targets)[0],
-        }
+        metrics[name] = calibration_numbers(probabilities, targets, groups, DRAWS, params.seed)
+        write_csv(PLOTS / f"by_class_{name}.csv", by_class(probabilities, targets, task.classes))
     if task.positive is not None:
         positives = int((targets == task.classes.index(task.positive)).sum())
         metrics |= {"flag_threshold": fitted.threshold, "flag_positives": positives}
     write_json(Path("metrics/calibrate.json"), metrics)
-    bins = {name: reliability_bins(table, targets) for name, table in tables.items()}
+    weights = group_weights(groups, targets, RESAMPLES, params.seed)
+    bins = {name: reliability_bins(table, targets, weights) for name, table in tables.items()}
     for name, table in bins.items():
         write_csv(PLOTS / f"reliability_{name}.csv", table)
-    write_figure(PLOTS / "reliability.png", reliability(bins, "Calibration part, before and after scaling"))
+    write_figure(PLOTS / "reliability.png", reliability(bins, "Calibration part, before and after"))
     print(
-        f"temperature {fitted.temperature:.3f}, ECE on the calibration part "
-        f"{metrics['before']['ece']:.4f} -> {metrics['after']['ece']:.4f}"
+        f"{fitted.calibrator.method}, NLL on the calibration part "
+        f"{metrics['before']['nll']:.4f} -> {metrics['after']['nll']:.4f}, "
+        f"ECE {metrics['before']['ece']:.4f} -> {metrics['after']['ece']:.4f}"
     )
 
 

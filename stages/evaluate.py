@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 
@@ -62,7 +63,7 @@ def main() -> None:
                 tables.append(numbers.assign(part=part))
             beside.append(numbers.assign(part=part, head=name))
         write_csv(PLOTS / f"per_class_{part}.csv", class_table(predictions, classes, weights, f"{part}, by class"))
-        draw(predictions, classes, task.positive, params, part)
+        draw(predictions, classes, task.positive, weights, params, part)
     write_csv(PLOTS / "intervals.csv", pd.concat(tables)[["part", "metric", "value", "low", "high"]].dropna())
     # With metadata: the fusion beside what the image alone and the metadata alone would do.
     write_csv(PLOTS / "heads.csv", pd.concat(beside)[["head", "part", "metric", "value", "low", "high"]].dropna())
@@ -73,7 +74,12 @@ def main() -> None:
 
 
 def draw(
-    predictions: pd.DataFrame, classes: list[str], positive: str | None, params: EvaluateParams, part: str
+    predictions: pd.DataFrame,
+    classes: list[str],
+    positive: str | None,
+    weights: np.ndarray,
+    params: EvaluateParams,
+    part: str,
 ) -> None:
     """Tables for `dvc plots` and pictures for people."""
     targets = predictions["target"].to_numpy()
@@ -86,7 +92,7 @@ def draw(
             continue
         roc[name] = roc_points(probabilities[:, index], targets == index)
         precision_recall[name] = precision_recall_points(probabilities[:, index], targets == index)
-    bins = reliability_bins(probabilities, targets, params.bins)
+    bins = reliability_bins(probabilities, targets, weights, params.bins)
     write_csv(PLOTS / f"roc_{part}.csv", _stacked(roc))
     write_csv(PLOTS / f"precision_recall_{part}.csv", _stacked(precision_recall))
     write_csv(PLOTS / f"reliability_{part}.csv", bins)

@@ -65,7 +65,7 @@ def _sigmoid(odds: np.ndarray, hit: np.ndarray) -> tuple[float, float]:
     wanted = np.where(hit, (hits + 1) / (hits + 2), 1 / (misses + 2))
     model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000)
     model.fit(np.r_[odds, odds][:, None], np.repeat([1, 0], len(odds)), np.r_[wanted, 1 - wanted])
-    return float(model.coef_[0, 0]), float(model.intercept_[0])
+    return float(model.coef_[0, 0]), float(np.ravel(model.intercept_)[0])
 
 
 def _normalised(each: np.ndarray) -> np.ndarray:

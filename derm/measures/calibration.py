@@ -11,11 +11,30 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, logit
 
-from derm.measures.weighted import expected_calibration_error, unit_weights
+from derm.measures.weighted import (
+    brier_score,
+    expected_calibration_error,
+    negative_log_likelihood,
+    unit_weights,
+)
 
 # A probability of 0 or 1 has no log-odds; this is what is stored at most.
 LEAST = 1e-6
 STEEPEST = 50.0
+
+
+def calibration_numbers(
+    probabilities: np.ndarray, targets: np.ndarray, groups: np.ndarray, draws: int, seed: int
+) -> dict[str, float]:
+    """`nll, brier, ece, ece_if_perfect` (its mean if the probabilities were true), `classwise_ece, slope`."""
+    return {
+        "nll": negative_log_likelihood(probabilities, targets)[0],
+        "brier": brier_score(probabilities, targets)[0],
+        "ece": expected_calibration_error(probabilities, targets)[0],
+        "ece_if_perfect": if_perfect(probabilities, groups, draws, seed).mean(),
+        "classwise_ece": classwise_calibration_error(probabilities, targets)[0],
+        "slope": calibration_slope(probabilities, targets)[0],
+    }
 
 
 def classwise_calibration_error(

@@ -22,22 +22,32 @@ def precision_recall_points(scores: np.ndarray, positive: np.ndarray) -> pd.Data
     return _thinned(pd.DataFrame({"sensitivity": sensitivity[::-1], "precision": precision[::-1]}))
 
 
-def reliability_bins(probabilities: np.ndarray, targets: np.ndarray, bins: int = 15) -> pd.DataFrame:
-    """`low, high, count, confidence, accuracy` for each equal-width bin of the top probability that holds an image."""
+def reliability_bins(
+    probabilities: np.ndarray, targets: np.ndarray, weights: np.ndarray, bins: int = 15
+) -> pd.DataFrame:
+    """`low, high, count, confidence, accuracy, accuracy_low, accuracy_high` for each equal-width bin of the top
+    probability that holds an image; the last two are the 95 % interval of the accuracy over a bootstrap's weights
+    [resamples, n]."""
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == targets
     member = np.minimum((confidence * bins).astype(int), bins - 1)
-    rows = [
-        {
-            "low": index / bins,
-            "high": (index + 1) / bins,
-            "count": int((member == index).sum()),
-            "confidence": confidence[member == index].mean(),
-            "accuracy": correct[member == index].mean(),
-        }
-        for index in range(bins)
-        if (member == index).any()
-    ]
+    rows = []
+    for index in np.unique(member):
+        inside = member == index
+        drawn = weights[:, inside].sum(axis=1)
+        shares = (weights[:, inside] @ correct[inside])[drawn > 0] / drawn[drawn > 0]
+        low, high = np.percentile(shares, [2.5, 97.5])
+        rows.append(
+            {
+                "low": index / bins,
+                "high": (index + 1) / bins,
+                "count": int(inside.sum()),
+                "confidence": confidence[inside].mean(),
+                "accuracy": correct[inside].mean(),
+                "accuracy_low": low,
+                "accuracy_high": high,
+            }
+        )
     return pd.DataFrame(rows)
 
 

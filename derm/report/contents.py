@@ -89,7 +89,7 @@ def parts() -> list[Part]:
         ),
         Part(
             "Probabilities",
-            f"Temperature {calibrated['temperature']:.3f}, fitted on {calibrated['images']} images of "
+            f"Calibration: {calibrated['method']}, fitted on {calibrated['images']} images of "
             f"{calibrated['groups']} groups: ECE there {calibrated['before']['ece']:.3f} before, "
             f"{calibrated['after']['ece']:.3f} after. ECE has a floor above 0 for a perfect model on finite data.",
             [],

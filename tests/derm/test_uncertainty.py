@@ -39,7 +39,7 @@ def test_the_parts_are_those_of_scipy(temperature: float) -> None:
 
 def test_intervals_are_percentiles_of_the_probabilities() -> None:
     samples = drawn(samples=41)
-    table = uncertainty(samples, 2.0, CLASSES)
+    table = uncertainty(samples, TemperatureCalibrator(temperature=2.0), CLASSES)
     # Of 41 sorted numbers the 2nd stands at 2.5 % and the 40th at 97.5 %.
     ordered = np.sort(softmax(samples / 2, axis=2), axis=0)
     for index, name in enumerate(CLASSES):
@@ -52,7 +52,7 @@ def test_intervals_are_percentiles_of_the_probabilities() -> None:
 
 
 def test_samples_that_agree_leave_nothing_epistemic() -> None:
-    table = uncertainty(np.repeat(drawn(samples=1), 7, axis=0), 1.0, CLASSES)
+    table = uncertainty(np.repeat(drawn(samples=1), 7, axis=0), NoCalibrator(), CLASSES)
     np.testing.assert_allclose(table["epistemic"], 0, atol=1e-12)
     assert (table["epistemic"] >= 0).all()
     np.testing.assert_allclose(table["aleatoric"], table["entropy"])
@@ -77,7 +77,7 @@ def test_two_that_are_certain_of_the_same_class_leave_nothing() -> None:
 
 def test_one_sample_has_an_entropy_and_nothing_else() -> None:
     samples = drawn(samples=1)
-    table = uncertainty(samples, 1.5, CLASSES)
+    table = uncertainty(samples, TemperatureCalibrator(temperature=1.5), CLASSES)
     np.testing.assert_allclose(table["entropy"], entropy(softmax(samples[0] / 1.5, axis=1), axis=1))
     assert table.drop(columns="entropy").isna().all(axis=None)
 

@@ -95,7 +95,7 @@ def test_calibration_comes_back_from_its_file(tmp_path: Path) -> None:
 def test_a_calibration_file_with_a_key_missing_is_named(tmp_path: Path) -> None:
     path = tmp_path / "calibration.json"
     content = calibration().model_dump()
-    del content["temperature"]
+    del content["calibrator"]["temperature"]
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"calibration\.json"):
         read_calibration(path)
