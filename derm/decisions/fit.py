@@ -1,11 +1,14 @@
 """Fit what stands between logits and an outcome, on the calibration part."""
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 
 from derm.calibration.registry import CalibrateParams, chosen, cross_fitted, fit_calibrator
 from derm.decisions.outcome import Calibration, DecideParams
 from derm.decisions.threshold import threshold_for_sensitivity
+from derm.errors import UserError
 from derm.task import Task
 
 
@@ -41,6 +44,35 @@ def fit_calibration(
         rule=decide.rule,
         tau=decide.tau,
         priors=[float(prior) for prior in priors],
+        prevalence=_prevalence(decide.prevalence, task.classes, priors.to_numpy()),
+        costs=_costs(decide.costs, task.classes),
         threshold=threshold,
         target_sensitivity=decide.sensitivity,
     )
+
+
+def _prevalence(given: dict[str, float], classes: list[str], priors: np.ndarray) -> list[float]:
+    """By class; UserError if a class is missing or unknown, or they do not sum to 1."""
+    if not given:
+        return [float(prior) for prior in priors]
+    _refuse_unknown("prevalence", given, classes)
+    missing = [name for name in classes if name not in given]
+    if missing:
+        raise UserError(f"decide.prevalence lacks {missing[0]}, expected a share of each of {', '.join(classes)}")
+    if abs(sum(given.values()) - 1) > 1e-6:
+        raise UserError(f"decide.prevalence sums to {sum(given.values()):g}, expected 1")
+    return [given[name] for name in classes]
+
+
+def _costs(given: dict[str, dict[str, float]], classes: list[str]) -> list[list[float]]:
+    """[true class, class decided for]; UserError if a class is unknown."""
+    _refuse_unknown("costs", given, classes)
+    for name, row in given.items():
+        _refuse_unknown(f"costs.{name}", row, classes)
+    return [[given.get(true, {}).get(told, float(true != told)) for told in classes] for true in classes]
+
+
+def _refuse_unknown(key: str, given: Collection[str], classes: list[str]) -> None:
+    unknown = sorted(set(given) - set(classes))
+    if unknown:
+        raise UserError(f"decide.{key} names {unknown[0]}, expected classes out of {', '.join(classes)}")

@@ -1,7 +1,7 @@
 """From logits to what is told: probabilities, the decision and the flag, which are three different things."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,27 +15,38 @@ from derm.params import Section
 CALIBRATION = Path("models/calibration")
 
 
-class DecideParams(Section):
-    """Section `decide`: what is done with probabilities."""
+Rule = Literal["argmax", "prior", "cost"]
 
-    rule: Literal["argmax", "prior"]
+
+class DecideParams(Section):
+    """Section `decide`: what is done with probabilities.
+
+    prevalence: share of each class where the classifier is used; empty: as in training. costs: true class -> class
+    decided for -> what that costs; what is not named costs 1, and what is right nothing. Both are for rule `cost`.
+    """
+
+    rule: Rule
     tau: float = Field(ge=0, le=5)
+    prevalence: dict[str, Annotated[float, Field(gt=0, lt=1)]]
+    costs: dict[str, dict[str, Annotated[float, Field(ge=0)]]]
     sensitivity: float = Field(gt=0, lt=1)
 
 
 class Calibration(Section):
     """What `calibrate` fitted: all that stands between logits and an outcome.
 
-    priors: share of lesions by class in the training part. threshold: the positive class is flagged from here on;
-    null without a positive class.
+    priors: share of lesions by class in the training part; prevalence: where the classifier is used. costs: [true
+    class, class decided for]. threshold: the positive class is flagged from here on; null without a positive class.
     """
 
     classes: list[str]
     positive: str | None
     calibrator: AnyCalibrator
-    rule: Literal["argmax", "prior"]
+    rule: Rule
     tau: float
     priors: list[float]
+    prevalence: list[float]
+    costs: list[list[float]]
     threshold: float | None
     target_sensitivity: float
 
@@ -69,13 +80,29 @@ def decide(probabilities: np.ndarray, rule: str, tau: float, priors: np.ndarray)
     return np.where(possible, scores, -np.inf).argmax(axis=1)
 
 
+def cheapest(probabilities: np.ndarray, priors: np.ndarray, prevalence: np.ndarray, costs: np.ndarray) -> np.ndarray:
+    """The class whose expected cost is lowest, int [n] (Elkan 2001, The Foundations of Cost-Sensitive Learning).
+
+    The probabilities are those of the training part's frequencies, `priors`; where other frequencies hold,
+    `prevalence`, they are multiplied by the ratio. costs: [true class, class decided for].
+    """
+    ratio = np.divide(prevalence, priors, out=np.zeros_like(prevalence), where=priors > 0)
+    here = probabilities * ratio
+    return (here @ costs).argmin(axis=1)
+
+
 def outcomes(logits: np.ndarray, calibration: Calibration) -> pd.DataFrame:
     """Columns p_<class>..., predicted and decision (class index) and flag (1 or 0; empty without a positive class)."""
     classes = calibration.classes
     probabilities = calibration.calibrator.probabilities(logits)
     table = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes])
     table["predicted"] = probabilities.argmax(axis=1)
-    table["decision"] = decide(probabilities, calibration.rule, calibration.tau, np.array(calibration.priors))
+    priors = np.array(calibration.priors)
+    if calibration.rule == "cost":
+        prevalence, costs = np.array(calibration.prevalence), np.array(calibration.costs)
+        table["decision"] = cheapest(probabilities, priors, prevalence, costs)
+    else:
+        table["decision"] = decide(probabilities, calibration.rule, calibration.tau, priors)
     table["flag"] = ""
     if calibration.positive is not None and calibration.threshold is not None:
         table["flag"] = (table[f"p_{calibration.positive}"] >= calibration.threshold).astype(int)

@@ -14,6 +14,8 @@ def calibration(**changes: Any) -> Calibration:
         "rule": "prior",
         "tau": 1.0,
         "priors": [0.1, 0.2, 0.7],
+        "prevalence": [0.1, 0.2, 0.7],
+        "costs": [[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]],
         "threshold": 0.25,
         "target_sensitivity": 0.95,
     }

@@ -12,10 +12,11 @@ from derm.calibration.registry import CALIBRATORS, CalibrateParams, Method, chos
 from derm.calibration.scaling import TemperatureCalibrator
 from derm.decisions.fit import fit_calibration
 from derm.decisions.outcome import Calibration, DecideParams, outcomes
+from derm.errors import UserError
 from derm.task import Task
 
 CLASSES = ["bcc", "mel", "nv"]
-DECIDE = DecideParams(rule="prior", tau=0.7, sensitivity=0.8)
+DECIDE = DecideParams(rule="prior", tau=0.7, prevalence={}, costs={}, sensitivity=0.8)
 # Lesions of the training part: a, b (of two images) are nv, c is mel; what other parts hold does not count.
 SPLIT = pd.DataFrame(
     {
@@ -84,3 +85,31 @@ def test_the_flag_reaches_its_sensitivity_on_what_is_told_and_just_so(method: An
 def test_without_a_positive_class_there_is_no_threshold() -> None:
     fitted = fit(*drawn(1.0), task(None))
     assert fitted.positive is None and fitted.threshold is None
+
+
+def decided(**changes: Any) -> Calibration:
+    rows = pd.DataFrame({"group": ["a", "b", "c"], "target": [0, 1, 2]})
+    params = CalibrateParams(method="none", seed=1)
+    return fit_calibration(np.eye(3), rows, SPLIT, task(), params, DECIDE.model_copy(update=changes))
+
+
+def test_prevalence_and_costs_are_in_the_order_of_classes() -> None:
+    assert decided().prevalence == pytest.approx([0, 1 / 3, 2 / 3])
+    fitted = decided(prevalence={"nv": 0.9, "mel": 0.04, "bcc": 0.06}, costs={"mel": {"nv": 10.0}, "bcc": {"bcc": 0.5}})
+    assert fitted.prevalence == [0.06, 0.04, 0.9]
+    assert fitted.costs == [[0.5, 1, 1], [1, 0, 10], [1, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"prevalence": {"nv": 0.9, "mel": 0.1}}, r"decide\.prevalence lacks bcc"),
+        ({"prevalence": {"nv": 0.9, "mel": 0.1, "bcc": 0.1}}, r"decide\.prevalence sums to 1\.1, expected 1"),
+        ({"prevalence": {"nevus": 0.9}}, r"decide\.prevalence names nevus, expected classes out of bcc, mel, nv"),
+        ({"costs": {"melanoma": {"nv": 1.0}}}, r"decide\.costs names melanoma"),
+        ({"costs": {"mel": {"nevus": 1.0}}}, r"decide\.costs\.mel names nevus"),
+    ],
+)
+def test_what_cannot_be_is_one_line(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        decided(**changes)

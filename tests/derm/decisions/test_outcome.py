@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from derm.decisions.outcome import calibration_file, decide, outcomes, read_calibration
+from derm.decisions.outcome import calibration_file, cheapest, decide, outcomes, read_calibration
 from derm.errors import UserError
 from derm.files import write_json
 from tests.derm.decisions.calibrations import calibration
@@ -59,6 +59,53 @@ def test_tau_1_is_the_best_for_balanced_accuracy() -> None:
     assert reached[1.0] > reached[0.0] + 0.03
     # the best rule for balanced accuracy is the class whose density is highest (Menon et al. 2021)
     assert (decide(posterior, "prior", 1.0, PRIORS) == density.argmax(axis=1)).mean() > 0.9999
+
+
+ONE_EACH = 1 - np.eye(3)
+
+
+def test_where_every_mistake_costs_the_same_it_is_the_most_probable_class() -> None:
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(3), size=300)
+    assert (cheapest(probabilities, PRIORS, PRIORS, ONE_EACH) == probabilities.argmax(axis=1)).all()
+    # with classes as frequent as each other it is the prior rule of tau 1
+    equal = cheapest(probabilities, PRIORS, np.full(3, 1 / 3), ONE_EACH)
+    assert (equal == decide(probabilities, "prior", 1.0, PRIORS)).all()
+    # and with one over the prior as the cost of missing a class, too
+    assert (cheapest(probabilities, PRIORS, PRIORS, ONE_EACH / PRIORS[:, None]) == equal).all()
+
+
+def test_costs_by_hand() -> None:
+    """A melanoma called nv costs 10: .1 of it outweighs .5 of nv, and .04 does not."""
+    costs = ONE_EACH.copy()
+    costs[1, 2] = 10
+    probabilities = np.array([[0.4, 0.1, 0.5], [0.36, 0.04, 0.6], [0.0, 0.1, 0.9]])
+    # row 1: bcc .6, mel .9, nv 1.4; row 2: bcc .64, mel .96, nv .76; row 3: bcc 1, mel .9, nv 1
+    assert cheapest(probabilities, PRIORS, PRIORS, costs).tolist() == [0, 0, 1]
+
+
+def test_where_melanoma_is_rarer_it_is_decided_for_less() -> None:
+    """Prior .2 there and .02 here: odds of .6 to .4 become .06 to .4 times 98/80."""
+    rarer = np.array([0.1, 0.02, 0.88])
+    assert cheapest(np.array([[0.0, 0.6, 0.4]]), PRIORS, rarer, ONE_EACH).tolist() == [2]
+    assert cheapest(np.array([[0.0, 0.6, 0.4]]), PRIORS, PRIORS, ONE_EACH).tolist() == [1]
+
+
+def test_the_cheapest_costs_least_where_probabilities_are_true() -> None:
+    generator, costs = np.random.default_rng(2), np.array([[0.0, 3, 1], [8, 0, 20], [1, 2, 0]])
+    probabilities = generator.dirichlet(np.array([1, 2, 7.0]), size=40_000)
+    targets = (generator.random((40_000, 1)) > probabilities.cumsum(axis=1)).sum(axis=1)
+    paid = {
+        "cost": costs[targets, cheapest(probabilities, PRIORS, PRIORS, costs)].mean(),
+        "argmax": costs[targets, probabilities.argmax(axis=1)].mean(),
+        "prior": costs[targets, decide(probabilities, "prior", 1.0, PRIORS)].mean(),
+    }
+    assert paid["cost"] < min(paid["argmax"], paid["prior"])
+
+
+def test_outcomes_by_cost() -> None:
+    costs = [[0.0, 1.0, 1.0], [1.0, 0.0, 10.0], [1.0, 1.0, 0.0]]
+    table = outcomes(2 * np.log([[0.4, 0.1, 0.5]]), calibration(rule="cost", costs=costs))
+    assert (list(table["predicted"]), list(table["decision"])) == ([2], [0])
 
 
 def test_outcomes_by_hand() -> None:
