@@ -74,6 +74,21 @@ def area_under_roc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray
     return _ratio(area, hits[:, -1] * alarms[:, -1])
 
 
+def partial_area_under_roc(
+    scores: np.ndarray, positive: np.ndarray, least_sensitivity: float = 0.8, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Area under the ROC curve and above a sensitivity, the measure of the ISIC 2024 challenge: 0 to 1 - least."""
+    hits, alarms = _cumulative(scores, positive, unit_weights(len(scores), weights))
+    above = hits - least_sensitivity * hits[:, -1:]
+    before = _shifted(hits) - least_sensitivity * hits[:, -1:]
+    width = np.diff(alarms, prepend=0.0)
+    rise = above - before
+    # Of a line that crosses the level only the end above it counts.
+    share = np.where(before >= 0, 1.0, np.divide(above, rise, out=np.zeros_like(rise), where=rise > 0)).clip(0, 1)
+    area = (width * share * (above.clip(0) + before.clip(0)) / 2).sum(axis=1)
+    return _ratio(area, hits[:, -1] * alarms[:, -1])
+
+
 def average_precision(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Sum of precision times the step in recall, one step for each distinct score."""
     hits, alarms = _cumulative(scores, positive, unit_weights(len(scores), weights))

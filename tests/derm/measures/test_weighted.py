@@ -79,6 +79,33 @@ def test_area_under_roc_by_hand() -> None:
     assert weighted.area_under_roc(np.array([0.1, 0.2, 0.3]), np.array([False, True, True])).tolist() == [1.0]
 
 
+def official(positive: np.ndarray, scores: np.ndarray, row: np.ndarray) -> float:
+    """As the ISIC 2024 challenge scores: the curve is mirrored, so that sensitivity above .8 is a rate of false alarms
+    below .2, for which scikit-learn has a partial area; its scaling is undone."""
+    scaled: Any = metrics.roc_auc_score(1 - positive, -scores, max_fpr=0.2, sample_weight=row)
+    least = 0.5 * 0.2**2
+    return least + (0.2 - least) / 0.5 * (scaled - 0.5)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_partial_area(seed: int) -> None:
+    by_resample(
+        seed,
+        lambda given, weights: weighted.partial_area_under_roc(
+            given.probabilities[:, 1], given.targets == 1, weights=weights
+        ),
+        lambda given, row: official((given.targets == 1).astype(int), given.probabilities[:, 1], row),
+    )
+
+
+def test_partial_area_by_hand() -> None:
+    """Perfect: all of it; a line from corner to corner: a triangle of .2 by .2."""
+    positive = np.array([True, False])
+    assert weighted.partial_area_under_roc(np.array([0.9, 0.1]), positive)[0] == pytest.approx(0.2)
+    assert weighted.partial_area_under_roc(np.array([0.5, 0.5]), positive)[0] == pytest.approx(0.02)
+    assert weighted.partial_area_under_roc(np.array([0.1, 0.9]), positive)[0] == pytest.approx(0)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_log_loss(seed: int) -> None:
     by_resample(
