@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933", "#882255"]
 
 
-def _axes(width: float, height: float, title: str) -> tuple[Figure, Axes]:
+def plain_axes(width: float, height: float, title: str) -> tuple[Figure, Axes]:
+    """A figure of one plot, width and height in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     axes.set_title(title, fontsize=11)
@@ -78,7 +79,7 @@ def confusion_matrix(targets: pd.Series, predicted: pd.Series, classes: list[str
     counts = pd.crosstab(targets, predicted).reindex(index=range(len(classes)), columns=range(len(classes)))
     counts = counts.fillna(0).to_numpy().astype(int)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, axes = _axes(1.6 + 0.62 * len(classes), 1.2 + 0.56 * len(classes), title)
+    figure, axes = plain_axes(1.6 + 0.62 * len(classes), 1.2 + 0.56 * len(classes), title)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(*counts.shape):
         colour = "white" if share[row, column] > 0.55 else "black"
@@ -92,7 +93,7 @@ def confusion_matrix(targets: pd.Series, predicted: pd.Series, classes: list[str
 
 def curves_by_class(curves: Mapping[str, pd.DataFrame], x: str, y: str, title: str, diagonal: bool) -> Figure:
     """One curve for each class, one against the rest; curves: class -> table with columns x and y."""
-    figure, axes = _axes(5.4, 4.6, title)
+    figure, axes = plain_axes(5.4, 4.6, title)
     if diagonal:
         axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1)
     for (name, curve), colour in zip(curves.items(), cycle(PALETTE), strict=False):

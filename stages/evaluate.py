@@ -9,6 +9,7 @@ from pydantic import Field
 
 from derm.decisions.outcome import calibration_file, outcomes, read_calibration
 from derm.embedding.features import read_features
+from derm.evaluation.worth import write_worth
 from derm.figures import confusion_matrix, curves_by_class, reliability
 from derm.files import read_csv, write_csv, write_figure, write_json
 from derm.heads.head import HEAD, head_file, head_names, read_head
@@ -64,6 +65,7 @@ def main() -> None:
             beside.append(numbers.assign(part=part, head=name))
         write_csv(PLOTS / f"per_class_{part}.csv", class_table(predictions, classes, weights, f"{part}, by class"))
         draw(predictions, classes, task.positive, weights, params, part)
+        write_worth(predictions, classes, task.positive, weights, PLOTS, part)
     write_csv(PLOTS / "intervals.csv", pd.concat(tables)[["part", "metric", "value", "low", "high"]].dropna())
     # With metadata: the fusion beside what the image alone and the metadata alone would do.
     write_csv(PLOTS / "heads.csv", pd.concat(beside)[["head", "part", "metric", "value", "low", "high"]].dropna())

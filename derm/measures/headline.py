@@ -5,6 +5,7 @@ import pandas as pd
 
 from derm.errors import UserError
 from derm.measures import weighted
+from derm.measures.calibration import classwise_calibration_error
 
 # The name that a positive class goes by in metric names; a class that is not here goes by its own.
 POSITIVE_NAMES = {"mel": "melanoma"}
@@ -41,6 +42,7 @@ def headline(
         "nll": weighted.negative_log_likelihood(probabilities, targets, weights),
         "brier": weighted.brier_score(probabilities, targets, weights),
         "ece": weighted.expected_calibration_error(probabilities, targets, weights, bins),
+        "classwise_ece": classwise_calibration_error(probabilities, targets, weights, bins),
         "decision.accuracy": weighted.accuracy(decided),
         "decision.balanced_accuracy": weighted.balanced_accuracy(decided),
         "decision.macro_f1": weighted.macro_f1(decided),
@@ -58,6 +60,9 @@ def headline(
     flagged = weighted.confusion(is_positive.astype(int), predictions["flag"].to_numpy().astype(int), 2, weights)
     return numbers | {
         f"{name}.auc": weighted.area_under_roc(scores, is_positive, weights),
+        f"{name}.partial_auc_above_80_sensitivity": weighted.partial_area_under_roc(
+            scores, is_positive, weights=weights
+        ),
         f"{name}.average_precision": weighted.average_precision(scores, is_positive, weights),
         f"{name}.sensitivity": weighted.recalls(predicted)[:, index],
         f"{name}.specificity": weighted.specificities(predicted)[:, index],

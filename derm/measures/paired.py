@@ -12,7 +12,7 @@ from derm.errors import UserError
 from derm.measures.headline import headline
 from derm.measures.paired_bootstrap import LEVEL, holm, interval_and_p, resampled, seed_weights, seeds_mean, stacked
 
-LOWER_IS_BETTER = frozenset({"nll", "brier", "ece"})
+LOWER_IS_BETTER = frozenset({"nll", "brier", "ece", "classwise_ece"})
 
 Judged = Literal["settings", "fitted models"]
 Outcome = Literal["better", "worse", "differ", "no difference shown"]

@@ -30,13 +30,6 @@ def net_benefit_of_all(positive: np.ndarray, thresholds: np.ndarray, weights: np
     return net_benefit(np.ones(len(positive)), positive, thresholds, weights)
 
 
-def number_needed_to_biopsy(flagged: np.ndarray, positive: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Flagged images for each positive one among them, float64 [resamples]; NaN where there is none."""
-    weights = unit_weights(len(flagged), weights)
-    hits = weights @ (flagged & positive).astype(float)
-    return np.divide(weights @ flagged.astype(float), hits, out=np.full(len(weights), np.nan), where=hits > 0)
-
-
 def deferral(doubt: np.ndarray, wrong: np.ndarray, missed: np.ndarray, shares: np.ndarray) -> pd.DataFrame:
     """`share, risk, missed`: with this share of the images handed to a person, the most doubtful first, how often the
     rest is wrong, and how many of the missed positives are left among them. doubt [n], wrong and missed bool [n]."""

@@ -1,9 +1,9 @@
-"""Net benefit, biopsies and deferral, by hand and by their properties."""
+"""Net benefit and deferral, by hand and by their properties."""
 
 import numpy as np
 import pytest
 
-from derm.measures.utility import deferral, net_benefit, net_benefit_of_all, number_needed_to_biopsy
+from derm.measures.utility import deferral, net_benefit, net_benefit_of_all
 
 
 def drawn(rows: int = 4000) -> tuple[np.ndarray, np.ndarray]:
@@ -32,11 +32,6 @@ def test_a_weight_of_two_is_an_image_twice() -> None:
         net_benefit(scores, positive, thresholds, weights),
         [net_benefit(scores[rows], positive[rows], thresholds)[0] for rows in again],
     )
-    flagged = scores > 0.1
-    np.testing.assert_allclose(
-        number_needed_to_biopsy(flagged, positive, weights),
-        [number_needed_to_biopsy(flagged[rows], positive[rows])[0] for rows in again],
-    )
 
 
 def test_true_probabilities_are_worth_as_much_as_everybody_and_nobody_or_more() -> None:
@@ -45,12 +40,6 @@ def test_true_probabilities_are_worth_as_much_as_everybody_and_nobody_or_more() 
     ours, everybody = net_benefit(scores, positive, thresholds)[0], net_benefit_of_all(positive, thresholds)[0]
     assert (ours >= np.maximum(everybody, 0) - 1e-3).all()
     assert (net_benefit(scores / 3, positive, thresholds)[0] < ours + 1e-3).all()
-
-
-def test_biopsies_by_hand() -> None:
-    flagged, positive = np.array([True, True, True, False]), np.array([True, False, False, True])
-    assert number_needed_to_biopsy(flagged, positive).tolist() == [3]
-    assert np.isnan(number_needed_to_biopsy(flagged, np.zeros(4, dtype=bool))[0])
 
 
 def test_deferral_by_hand() -> None:
