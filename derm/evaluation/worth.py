@@ -81,11 +81,8 @@ def deferral_curve(
 def decision_curve_figure(curve: pd.DataFrame, positive: str, part: str) -> Figure:
     """Net benefit of the classifier, of flagging everybody and of flagging nobody."""
     figure, axes = plain_axes(5.8, 4.2, f"{part}: is the flag worth having? ({positive})")
-    sides = (
-        ("net_benefit", "low", "high", "classifier"),
-        ("everybody", "everybody_low", "everybody_high", "everybody"),
-    )
-    for (value, low, high, words), colour in zip(sides, PALETTE, strict=False):
+    ours, everybody = ("net_benefit", "low", "high"), ("everybody", "everybody_low", "everybody_high")
+    for (value, low, high), words, colour in ((ours, "classifier", PALETTE[0]), (everybody, "everybody", PALETTE[1])):
         axes.plot(curve["threshold"], curve[value], color=colour, label=words)
         axes.fill_between(curve["threshold"], curve[low], curve[high], color=colour, alpha=0.15, linewidth=0)
     axes.axhline(0, color="0.4", linewidth=1, label="nobody")

@@ -17,8 +17,16 @@ from tests.derm.measures.data import random_predictions
 CLASSES = ["bcc", "mel", "nv", "vasc"]
 
 # DESIGN.md, section 4; accuracy and macro F1 of the decision beside its balanced accuracy
-GENERAL = {"accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_auc", "nll", "brier", "ece"}
-OF_MELANOMA = {"auc", "average_precision", "sensitivity", "specificity", "precision"}
+GENERAL = {"accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_auc"}
+GENERAL |= {"nll", "brier", "ece", "classwise_ece"}
+OF_MELANOMA = {
+    "auc",
+    "partial_auc_above_80_sensitivity",
+    "average_precision",
+    "sensitivity",
+    "specificity",
+    "precision",
+}
 AT = {"specificity_at_95_sensitivity", "sensitivity_at_95_specificity"}
 DECISION_ALONE = {"decision.accuracy", "decision.balanced_accuracy", "decision.macro_f1"}
 DECISION = {"melanoma_sensitivity", "melanoma_specificity"}

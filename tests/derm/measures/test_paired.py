@@ -74,10 +74,10 @@ def test_values_are_the_headline_numbers_averaged_over_seeds() -> None:
 
 def test_the_primary_comes_first_and_the_others_are_exploratory_and_adjusted() -> None:
     rows = versus(*two(gain=0.4), primary="macro_auc", positive="mel").table
-    assert rows["metric"].iloc[0] == "macro_auc" and rows["metric"].is_unique and len(rows) == 23
-    assert rows["role"].tolist() == ["primary"] + ["exploratory"] * 22
+    assert rows["metric"].iloc[0] == "macro_auc" and rows["metric"].is_unique and len(rows) == 25
+    assert rows["role"].tolist() == ["primary"] + ["exploratory"] * 24
     assert rows["p_adjusted"].iloc[0] == rows["p"].iloc[0]
-    assert rows["p_adjusted"].iloc[1:].min() == pytest.approx(22 * rows["p"].iloc[1:].min())
+    assert rows["p_adjusted"].iloc[1:].min() == pytest.approx(24 * rows["p"].iloc[1:].min())
     assert (rows["p_adjusted"] >= rows["p"]).all() and rows["p_adjusted"].max() <= 1
 
 
@@ -115,7 +115,7 @@ def test_where_lower_is_better_a_lower_number_is(primary: str) -> None:
     assert result.primary["difference"] < 0 and result.primary["high"] < 0
     assert result.outcome == "better" and versus(b, a, primary=primary).outcome == "worse"
     better = result.table.set_index("metric")["better"]
-    assert set(better.index[better == "lower"]) == {"nll", "brier", "ece"}
+    assert set(better.index[better == "lower"]) == {"nll", "brier", "ece", "classwise_ece"}
 
 
 def test_copies_of_images_add_nothing_if_they_are_drawn_by_lesion() -> None:
