@@ -25,7 +25,9 @@ def write_worth(
     curve = decision_curve(predictions, classes, positive, weights)
     write_csv(folder / f"decision_curve_{part}.csv", curve)
     if positive is not None:
-        write_figure(folder / f"decision_curve_{part}.png", decision_curve_figure(curve, positive, part))
+        write_figure(
+            folder / f"decision_curve_{part}.png", decision_curve_figure(curve, positive, len(predictions), part)
+        )
     handed = deferral_curve(predictions, classes, positive, weights)
     write_csv(folder / f"deferral_{part}.csv", handed)
     write_figure(folder / f"deferral_{part}.png", deferral_figure(handed, positive, len(predictions), part))
@@ -78,9 +80,9 @@ def deferral_curve(
     return table
 
 
-def decision_curve_figure(curve: pd.DataFrame, positive: str, part: str) -> Figure:
+def decision_curve_figure(curve: pd.DataFrame, positive: str, images: int, part: str) -> Figure:
     """Net benefit of the classifier, of flagging everybody and of flagging nobody."""
-    figure, axes = plain_axes(5.8, 4.2, f"{part}: is the flag worth having? ({positive})")
+    figure, axes = plain_axes(5.8, 4.2, f"{part}: is the flag worth having? ({positive}, {images:,} images)")
     ours, everybody = ("net_benefit", "low", "high"), ("everybody", "everybody_low", "everybody_high")
     for (value, low, high), words, colour in ((ours, "classifier", PALETTE[0]), (everybody, "everybody", PALETTE[1])):
         axes.plot(curve["threshold"], curve[value], color=colour, label=words)

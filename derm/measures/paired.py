@@ -72,8 +72,8 @@ def compare(
     """Every headline number of B against A; `primary` alone decides.
 
     classes, positive, bins: see `headline`. resamples: 39 or more; with m exploratory metrics Holm's correction can
-    find nothing below 40 m (about 1000). UserError if the tables are not of the same images, targets, groups and classes
-    or if there is no such metric.
+    find nothing below 40 m (about 1000). UserError if the tables are not of the same images, targets, groups and
+    classes or if there is no such metric.
     """
     tables = check_sides([a, b], classes, positive, primary)
     groups, targets = tables[0]["group"].to_numpy(), tables[0]["target"].to_numpy()

@@ -27,7 +27,7 @@ OF_MELANOMA = {
     "specificity",
     "precision",
 }
-AT = {"specificity_at_95_sensitivity", "sensitivity_at_95_specificity"}
+AT = {"partial_auc_above_80_sensitivity", "specificity_at_95_sensitivity", "sensitivity_at_95_specificity"}
 DECISION_ALONE = {"decision.accuracy", "decision.balanced_accuracy", "decision.macro_f1"}
 DECISION = {"melanoma_sensitivity", "melanoma_specificity"}
 FLAG = {"sensitivity", "specificity", "precision"}
