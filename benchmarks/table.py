@@ -5,6 +5,7 @@
 A test compares README.md with what this prints, so that no number there is typed by hand.
 """
 
+import csv
 import json
 from pathlib import Path
 
@@ -51,6 +52,20 @@ def results_table(folder: Path = RESULTS) -> str:
         cells = [_cell(numbers[metric]) for numbers in columns.values()]
         lines.append(f"| {words} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def lead_lines(folder: Path = RESULTS) -> str:
+    """Markdown: by how much best-frozen is ahead of the linear heads, from `compare-*.csv` (`differences.csv` of
+    `compare --on folds`)."""
+    lines = []
+    for name in ("joined", "joined-4-views"):
+        row = next(csv.DictReader((folder / f"compare-{name}.csv").read_text().splitlines()))
+        low, high = float(row["low"]), float(row["high"])
+        lines.append(
+            f"- `best-frozen` against {COLUMNS[name]}: {float(row['difference']):+.3f} [{low:+.3f}, {high:+.3f}] in "
+            f"{ROWS[row['metric']]}"
+        )
+    return ";\n".join(lines) + "."
 
 
 def seeds_table(folder: Path = RESULTS) -> str:
@@ -115,6 +130,8 @@ def measured_lines(folder: Path = RESULTS) -> str:
 
 if __name__ == "__main__":
     print(results_table())
+    print()
+    print(lead_lines())
     print()
     print(measured_lines())
     print()
