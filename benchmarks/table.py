@@ -76,8 +76,8 @@ def uncertainty_line(folder: Path = RESULTS) -> str:
         return f"{found[key]['epistemic']:.2f} ({found[key]['entropy']:.2f})"
 
     return (
-        f"AUROC of mutual information (of entropy) for what was never trained on, HAM10000, {found['passes']} passes: a "
-        f"class left out, in the mean {told('auroc_mean_over_held_out')}; photographs that are not skin "
+        f"AUROC of mutual information (of entropy) for what was never trained on, HAM10000, {found['passes']} passes: "
+        f"a class left out, in the mean {told('auroc_mean_over_held_out')}; photographs that are not skin "
         f"{told('auroc_photographs')}; noise {told('auroc_noise')}."
     )
 
