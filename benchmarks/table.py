@@ -5,6 +5,7 @@
 A test compares README.md with what this prints, so that no number there is typed by hand.
 """
 
+import csv
 import json
 from pathlib import Path
 
@@ -51,6 +52,34 @@ def results_table(folder: Path = RESULTS) -> str:
         cells = [_cell(numbers[metric]) for numbers in columns.values()]
         lines.append(f"| {words} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def lead_lines(folder: Path = RESULTS) -> str:
+    """Markdown: by how much best-frozen is ahead of the linear heads, from `compare-*.csv` (`differences.csv` of
+    `compare --on folds`)."""
+    lines = []
+    for name in ("joined", "joined-4-views"):
+        row = next(csv.DictReader((folder / f"compare-{name}.csv").read_text().splitlines()))
+        low, high = float(row["low"]), float(row["high"])
+        lines.append(
+            f"- `best-frozen` against {COLUMNS[name]}: {float(row['difference']):+.3f} [{low:+.3f}, {high:+.3f}] in "
+            f"{ROWS[row['metric']]}"
+        )
+    return ";\n".join(lines) + "."
+
+
+def uncertainty_line(folder: Path = RESULTS) -> str:
+    """Markdown: how well mutual information tells what was never trained on, from `uncertainty.json`."""
+    found = json.loads((folder / "uncertainty.json").read_text())
+
+    def told(key: str) -> str:
+        return f"{found[key]['epistemic']:.2f} ({found[key]['entropy']:.2f})"
+
+    return (
+        f"AUROC of mutual information (of entropy) for what was never trained on, HAM10000, {found['passes']} passes: "
+        f"a class left out, in the mean {told('auroc_mean_over_held_out')}; photographs that are not skin "
+        f"{told('auroc_photographs')}; noise {told('auroc_noise')}."
+    )
 
 
 def seeds_table(folder: Path = RESULTS) -> str:
@@ -115,6 +144,10 @@ def measured_lines(folder: Path = RESULTS) -> str:
 
 if __name__ == "__main__":
     print(results_table())
+    print()
+    print(lead_lines())
+    print()
+    print(uncertainty_line())
     print()
     print(measured_lines())
     print()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.table import RECIPES, RESULTS, measured_lines, results_table, seeds_table
+from benchmarks.table import RECIPES, RESULTS, lead_lines, measured_lines, results_table, seeds_table, uncertainty_line
 from experiments.recipes import available, read_recipe
 from tests.closure import ROOT
 
@@ -15,6 +15,14 @@ README = (ROOT / "README.md").read_text()
 
 def test_results_are_those_of_the_measurements() -> None:
     assert results_table() in README
+
+
+def test_the_lead_is_that_of_the_comparisons() -> None:
+    assert lead_lines() in README
+
+
+def test_what_uncertainty_tells_is_as_measured() -> None:
+    assert uncertainty_line() in README
 
 
 def test_the_seeds_numbers_are_those_of_the_measurements() -> None:
