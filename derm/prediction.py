@@ -62,7 +62,7 @@ def predict_files(
     probabilities = [f"p_{name}" for name in classifier.classes]
     doubts = ["entropy", "aleatoric", "epistemic"]
     doubts += [f"{end}_{name}" for name in classifier.classes for end in ("low", "high")]
-    columns = ["image", *probabilities, "predicted", "predicted_name", "decision", "decision_name", "flag"]
+    columns = ["image", *probabilities, "predicted", "predicted_name", "decision", "decision_name", "flag", "set"]
     columns += [*doubts, "status"]
     table = pd.concat(tables).reindex(columns=columns)
     write_csv(out, table)

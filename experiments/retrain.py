@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from derm.calibration.registry import CalibrateParams
+from derm.decisions.conformal import ConformalParams
 from derm.decisions.fit import fit_calibration
 from derm.decisions.outcome import DecideParams, outcomes
 from derm.embedding.features import Features, read_features
@@ -39,6 +40,7 @@ class Experiment:
     sections: TrainingSections
     calibrate: CalibrateParams
     decide: DecideParams
+    conformal: ConformalParams
     task: Task
     features: Features
     split: pd.DataFrame
@@ -66,7 +68,13 @@ class Experiment:
         }
         logits = {part: image_logits(head, head.inputs(self.features, table)) for part, table in rows.items()}
         calibration = fit_calibration(
-            logits["calibration"], rows["calibration"], self.split, self.task, self.calibrate, self.decide
+            logits["calibration"],
+            rows["calibration"],
+            self.split,
+            self.task,
+            self.calibrate,
+            self.decide,
+            self.conformal,
         )
         told = outcomes(logits[self.part], calibration)
         return pd.concat([rows[self.part][["image_id", "group", "target"]], told], axis=1)
@@ -107,6 +115,7 @@ def _read(name: str, part: str, place: Path) -> Experiment:
         ),
         calibrate=load("calibrate", CalibrateParams, params),
         decide=load("decide", DecideParams, params),
+        conformal=load("conformal", ConformalParams, params),
         task=make_task(images, load("task", TaskParams, params)),
         features=read_features(place / "data/features"),
         split=read_csv(place / "data/split/split.csv", target=int),

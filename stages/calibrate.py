@@ -4,6 +4,7 @@ from pathlib import Path
 
 from derm.calibration.registry import CalibrateParams, cross_fitted
 from derm.calibration.scaling import NoCalibrator
+from derm.decisions.conformal import ConformalParams
 from derm.decisions.fit import fit_calibration
 from derm.decisions.outcome import DecideParams, calibration_file
 from derm.embedding.features import read_features
@@ -26,6 +27,7 @@ RESAMPLES, DRAWS = 1000, 200
 
 def main() -> None:
     params, decide_params = load("calibrate", CalibrateParams), load("decide", DecideParams)
+    conformal_params = load("conformal", ConformalParams)
     split, images, features = read_csv(Path("data/split/split.csv"), target=int), read_images(), read_features()
     task = make_task(images, load("task", TaskParams))
     rows = split[split["part"] == "calibration"].merge(images, on="image_id", suffixes=("", "_of_image"))
@@ -34,7 +36,7 @@ def main() -> None:
     for name in head_names():
         head = read_head(head_file(name))
         logits[name] = image_logits(head, head.inputs(features, rows))
-        calibration[name] = fit_calibration(logits[name], rows, split, task, params, decide_params)
+        calibration[name] = fit_calibration(logits[name], rows, split, task, params, decide_params, conformal_params)
         write_json(calibration_file(name), calibration[name].model_dump())
     fitted = calibration[HEAD]
     tables = {
@@ -51,6 +53,10 @@ def main() -> None:
     for name, probabilities in tables.items():
         metrics[name] = calibration_numbers(probabilities, targets, groups, DRAWS, params.seed)
         write_csv(PLOTS / f"by_class_{name}.csv", by_class(probabilities, targets, task.classes))
+    metrics["conformal"] = {
+        name: {"lesions": lesions, "missing": missing}
+        for name, lesions, missing in zip(task.classes, fitted.conformal.lesions, fitted.conformal.missing, strict=True)
+    }
     if task.positive is not None:
         positives = int((targets == task.classes.index(task.positive)).sum())
         metrics |= {"flag_threshold": fitted.threshold, "flag_positives": positives}

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from derm.decisions.conformal import prediction_sets
 from derm.decisions.outcome import calibration_file, outcomes, read_calibration
 from derm.embedding.features import read_features
+from derm.evaluation.sets import set_numbers, write_sets
 from derm.evaluation.worth import write_worth
 from derm.figures import confusion_matrix, curves_by_class, reliability
 from derm.files import read_csv, write_csv, write_figure, write_json
@@ -66,6 +68,11 @@ def main() -> None:
         write_csv(PLOTS / f"per_class_{part}.csv", class_table(predictions, classes, weights, f"{part}, by class"))
         draw(predictions, classes, task.positive, weights, params, part)
         write_worth(predictions, classes, task.positive, weights, PLOTS, part)
+        conformal, logits = calibrations[HEAD].conformal, image_logits(heads[HEAD], given[HEAD])
+        by_one = prediction_sets(logits, conformal, marginal=True)
+        aged = predictions.assign(age=rows["age"])
+        sets = write_sets(aged, by_one, classes, conformal.alpha, params.seed, PLOTS, part)
+        metrics[part] |= {"conformal": set_numbers(sets, task.positive)}
     write_csv(PLOTS / "intervals.csv", pd.concat(tables)[["part", "metric", "value", "low", "high"]].dropna())
     # With metadata: the fusion beside what the image alone and the metadata alone would do.
     write_csv(PLOTS / "heads.csv", pd.concat(beside)[["head", "part", "metric", "value", "low", "high"]].dropna())

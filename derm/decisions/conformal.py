@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 from pydantic import Field
 from scipy.special import log_softmax
 
@@ -60,6 +61,22 @@ def fit_conformal(logits: np.ndarray, targets: np.ndarray, lesions: np.ndarray, 
 def prediction_sets(logits: np.ndarray, fitted: Conformal, marginal: bool = False) -> np.ndarray:
     """Which classes are in the set of each image, bool [n, classes]; marginal: by the one threshold of all classes."""
     return class_scores(logits) <= (fitted.marginal if marginal else np.array(fitted.thresholds))
+
+
+def as_text(sets: np.ndarray, classes: list[str]) -> list[str]:
+    """``mel|nv`` for each row of bool [n, classes]; an empty set is an empty text."""
+    return ["|".join(name for name, inside in zip(classes, row, strict=True) if inside) for row in sets]
+
+
+def as_sets(texts: pd.Series, classes: list[str]) -> np.ndarray:
+    """Bool [n, classes] of what `as_text` wrote."""
+    named = [set(text.split("|")) for text in texts]
+    return np.array([[name in row for name in classes] for row in named]).reshape(len(named), len(classes))
+
+
+def lesions_of(rows: pd.DataFrame) -> np.ndarray:
+    """What the images (`lesion_id, group`) show, text [n]: the lesion where it is known, else what is held together."""
+    return rows["lesion_id"].where(rows["lesion_id"] != "", rows["group"]).to_numpy()
 
 
 def class_scores(logits: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from derm.calibration.registry import CalibrateParams, chosen, cross_fitted, fit_calibrator
+from derm.decisions.conformal import ConformalParams, fit_conformal, lesions_of
 from derm.decisions.outcome import Calibration, DecideParams
 from derm.decisions.threshold import threshold_for_sensitivity
 from derm.errors import UserError
@@ -19,11 +20,12 @@ def fit_calibration(
     task: Task,
     params: CalibrateParams,
     decide: DecideParams,
+    conformal: ConformalParams,
 ) -> Calibration:
-    """Calibrator and threshold from the calibration part, priors from the lesions of the training part.
+    """Calibrator, threshold and sets from the calibration part, priors from the lesions of the training part.
 
-    logits: float64 [n, classes] and rows: `group, target`, of the calibration part; split: `group, part, target` of
-    all.
+    logits: float64 [n, classes] and rows: `lesion_id, group, target`, of the calibration part; split: `group, part,
+    target` of all.
     """
     targets, groups = rows["target"].to_numpy(), rows["group"].to_numpy()
     method = params.method
@@ -48,6 +50,7 @@ def fit_calibration(
         costs=_costs(decide.costs, task.classes),
         threshold=threshold,
         target_sensitivity=decide.sensitivity,
+        conformal=fit_conformal(logits, targets, lesions_of(rows), conformal),
     )
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from pydantic import Field, ValidationError
 
 from derm.calibration.registry import AnyCalibrator
+from derm.decisions.conformal import Conformal, as_text, prediction_sets
 from derm.errors import UserError
 from derm.files import read_json
 from derm.params import Section
@@ -37,6 +38,7 @@ class Calibration(Section):
 
     priors: share of lesions by class in the training part; prevalence: where the classifier is used. costs: [true
     class, class decided for]. threshold: the positive class is flagged from here on; null without a positive class.
+    conformal: what is in an image's set of classes.
     """
 
     classes: list[str]
@@ -49,6 +51,7 @@ class Calibration(Section):
     costs: list[list[float]]
     threshold: float | None
     target_sensitivity: float
+    conformal: Conformal
 
 
 def calibration_file(head: str) -> Path:
@@ -92,7 +95,8 @@ def cheapest(probabilities: np.ndarray, priors: np.ndarray, prevalence: np.ndarr
 
 
 def outcomes(logits: np.ndarray, calibration: Calibration) -> pd.DataFrame:
-    """Columns p_<class>..., predicted and decision (class index) and flag (1 or 0; empty without a positive class)."""
+    """Columns p_<class>..., predicted and decision (class index), flag (1 or 0; empty without a positive class) and set
+    (names of classes, with | between them; may be empty)."""
     classes = calibration.classes
     probabilities = calibration.calibrator.probabilities(logits)
     table = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes])
@@ -106,4 +110,5 @@ def outcomes(logits: np.ndarray, calibration: Calibration) -> pd.DataFrame:
     table["flag"] = ""
     if calibration.positive is not None and calibration.threshold is not None:
         table["flag"] = (table[f"p_{calibration.positive}"] >= calibration.threshold).astype(int)
+    table["set"] = as_text(prediction_sets(logits, calibration.conformal), classes)
     return table

@@ -18,5 +18,12 @@ def calibration(**changes: Any) -> Calibration:
         "costs": [[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]],
         "threshold": 0.25,
         "target_sensitivity": 0.95,
+        "conformal": {
+            "alpha": 0.1,
+            "thresholds": [1.0, 1.5, 0.5],
+            "marginal": 1.0,
+            "lesions": [10, 20, 70],
+            "missing": [0, 0, 0],
+        },
     }
     return Calibration.model_validate(given | changes)

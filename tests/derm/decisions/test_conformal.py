@@ -3,10 +3,20 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import softmax
 
-from derm.decisions.conformal import ConformalParams, class_scores, fit_conformal, one_of_each, prediction_sets
+from derm.decisions.conformal import (
+    ConformalParams,
+    as_sets,
+    as_text,
+    class_scores,
+    fit_conformal,
+    lesions_of,
+    one_of_each,
+    prediction_sets,
+)
 
 
 def params(alpha: float = 0.1, seed: int = 1) -> ConformalParams:
@@ -73,3 +83,15 @@ def test_each_class_is_covered_as_promised_over_many_draws(alpha: float) -> None
 def test_scores_are_of_softmax() -> None:
     logits = np.random.default_rng(0).normal(size=(5, 3))
     np.testing.assert_allclose(class_scores(logits), -np.log(softmax(logits, axis=1)), atol=1e-6)
+
+
+def test_sets_as_text_and_back() -> None:
+    sets = np.array([[True, False, True], [False, False, False], [False, True, False]])
+    texts = as_text(sets, ["bcc", "mel", "nv"])
+    assert texts == ["bcc|nv", "", "mel"]
+    np.testing.assert_array_equal(as_sets(pd.Series(texts), ["bcc", "mel", "nv"]), sets)
+
+
+def test_a_lesion_is_its_name_or_its_group() -> None:
+    rows = pd.DataFrame({"lesion_id": ["a", "", "a"], "group": ["g1", "g2", "g1"]})
+    assert lesions_of(rows).tolist() == ["a", "g2", "a"]

@@ -10,6 +10,7 @@ from scipy.special import log_softmax, softmax
 
 from derm.calibration.registry import CALIBRATORS, CalibrateParams, Method, chosen, cross_fitted, fit_calibrator
 from derm.calibration.scaling import TemperatureCalibrator
+from derm.decisions.conformal import ConformalParams, fit_conformal
 from derm.decisions.fit import fit_calibration
 from derm.decisions.outcome import Calibration, DecideParams, outcomes
 from derm.errors import UserError
@@ -17,6 +18,7 @@ from derm.task import Task
 
 CLASSES = ["bcc", "mel", "nv"]
 DECIDE = DecideParams(rule="prior", tau=0.7, prevalence={}, costs={}, sensitivity=0.8)
+CONFORMAL = ConformalParams(alpha=0.1, seed=1)
 # Lesions of the training part: a, b (of two images) are nv, c is mel; what other parts hold does not count.
 SPLIT = pd.DataFrame(
     {
@@ -37,8 +39,8 @@ def drawn(scale: float) -> tuple[np.ndarray, np.ndarray]:
 
 def fit(logits: np.ndarray, targets: np.ndarray, of: Task, method: Method = "temperature") -> Calibration:
     """On images that are each a lesion of their own."""
-    rows = pd.DataFrame({"group": [f"g{number}" for number in range(len(targets))], "target": targets})
-    return fit_calibration(logits, rows, SPLIT, of, CalibrateParams(method=method, seed=1), DECIDE)
+    rows = pd.DataFrame({"group": [f"g{number}" for number in range(len(targets))], "target": targets, "lesion_id": ""})
+    return fit_calibration(logits, rows, SPLIT, of, CalibrateParams(method=method, seed=1), DECIDE, CONFORMAL)
 
 
 def task(positive: str | None = "mel") -> Task:
@@ -87,10 +89,23 @@ def test_without_a_positive_class_there_is_no_threshold() -> None:
     assert fitted.positive is None and fitted.threshold is None
 
 
+def test_sets_come_from_the_head_as_it_is_with_one_image_a_lesion() -> None:
+    """Two photographs of each lesion: with the lesion's name they are one, without it the group is all there is."""
+    logits, targets = drawn(3.0)
+    rows = pd.DataFrame({"group": [f"g{number}" for number in range(400)], "target": np.repeat(targets[::2], 2)})
+    params = CalibrateParams(method="temperature", seed=1)
+    for names, lesions in ((np.arange(400) // 2, 200), (np.full(400, ""), 400)):
+        given = rows.assign(lesion_id=names.astype(str))
+        fitted = fit_calibration(logits, given, SPLIT, task(), params, DECIDE, CONFORMAL)
+        assert sum(fitted.conformal.lesions) == lesions
+    alone = fit_conformal(logits, rows["target"].to_numpy(), np.arange(400).astype(str), CONFORMAL)
+    assert sum(alone.lesions) == 400
+
+
 def decided(**changes: Any) -> Calibration:
-    rows = pd.DataFrame({"group": ["a", "b", "c"], "target": [0, 1, 2]})
+    rows = pd.DataFrame({"group": ["a", "b", "c"], "target": [0, 1, 2], "lesion_id": ""})
     params = CalibrateParams(method="none", seed=1)
-    return fit_calibration(np.eye(3), rows, SPLIT, task(), params, DECIDE.model_copy(update=changes))
+    return fit_calibration(np.eye(3), rows, SPLIT, task(), params, DECIDE.model_copy(update=changes), CONFORMAL)
 
 
 def test_prevalence_and_costs_are_in_the_order_of_classes() -> None:

@@ -112,11 +112,14 @@ def test_outcomes_by_hand() -> None:
     """Logits are twice the log of the probabilities wanted, so that temperature 2 gives them."""
     wanted = np.array([[0.2, 0.25, 0.55], [0.1, 0.24, 0.66], [0.2, 0.5, 0.3]])
     table = outcomes(2 * np.log(wanted), calibration(threshold=0.249))
-    assert list(table) == ["p_bcc", "p_mel", "p_nv", "predicted", "decision", "flag"]
+    assert list(table) == ["p_bcc", "p_mel", "p_nv", "predicted", "decision", "flag", "set"]
     np.testing.assert_allclose(table[["p_bcc", "p_mel", "p_nv"]], wanted)
     assert list(table["predicted"]) == [2, 2, 1]
     assert list(table["decision"]) == [0, 1, 1]  # p / prior: 2, 1.25, .79; 1, 1.2, .94; 2, 2.5, .43
     assert list(table["flag"]) == [1, 0, 1]
+    # Of the logits as they are, so of the squares, normalised: .10 .15 .75; .02 .11 .87; .11 .66 .24.
+    # In are bcc from .37 = exp(-1) on, mel from .22, nv from .61.
+    assert list(table["set"]) == ["nv", "nv", "mel"]
 
 
 def test_a_probability_at_the_threshold_is_flagged() -> None:

@@ -1,0 +1,108 @@
+"""How often the sets of classes hold the true one, and how large they are."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy.stats import binomtest
+
+from derm.decisions.conformal import as_sets, lesions_of, one_of_each
+from derm.figures import PALETTE, plain_axes
+from derm.files import write_csv, write_figure
+from derm.measures.headline import POSITIVE_NAMES
+
+AGES = (0, 40, 60, 200)
+
+
+def write_sets(
+    predictions: pd.DataFrame,
+    marginal: np.ndarray,
+    classes: list[str],
+    alpha: float,
+    seed: int,
+    folder: Path,
+    part: str,
+) -> pd.DataFrame:
+    """`sets_<part>.csv` and `.png`; returns the table of `coverage`.
+
+    predictions: `lesion_id, group, target, set, age`; marginal: bool [n, classes], the sets by one threshold for all.
+    """
+    table = coverage(predictions, marginal, classes, seed)
+    write_csv(folder / f"sets_{part}.csv", table)
+    write_figure(folder / f"sets_{part}.png", coverage_figure(table, alpha, part))
+    return table
+
+
+def set_numbers(table: pd.DataFrame, positive: str | None) -> dict[str, float]:
+    """For the metrics: `coverage, mean_size` over all lesions, `melanoma_coverage` of the positive class's."""
+    whole = table[table["by"] == "all"].iloc[0]
+    numbers = {"coverage": float(whole["coverage"]), "mean_size": float(whole["size"])}
+    of = table[(table["by"] == "class") & (table["name"] == positive)]
+    if len(of):
+        numbers[f"{POSITIVE_NAMES.get(str(positive), positive)}_coverage"] = float(of["coverage"].iloc[0])
+    return numbers
+
+
+def coverage(predictions: pd.DataFrame, marginal: np.ndarray, classes: list[str], seed: int) -> pd.DataFrame:
+    """`by, name, lesions, coverage, low, high, size, marginal_coverage, images, image_coverage`; by: all, class or age.
+
+    One image of each lesion, drawn, as the thresholds were made: what is promised is about them. The interval is
+    Wilson's (1927). Over all images, several of one lesion among them, the coverage stands apart, and nothing is
+    promised of it.
+    """
+    sets, targets = as_sets(predictions["set"], classes), predictions["target"].to_numpy()
+    rows = np.arange(len(targets))
+    hit, by_one, size = sets[rows, targets], marginal[rows, targets], sets.sum(axis=1)
+    drawn = np.zeros(len(targets), dtype=bool)
+    drawn[one_of_each(lesions_of(predictions), seed)] = True
+    told = []
+    for by, name, here in _slices(predictions, classes):
+        of = here & drawn
+        if not of.any():
+            continue
+        interval = binomtest(int(hit[of].sum()), int(of.sum())).proportion_ci(method="wilson")
+        told.append(
+            {
+                "by": by,
+                "name": name,
+                "lesions": int(of.sum()),
+                "coverage": hit[of].mean(),
+                "low": interval.low,
+                "high": interval.high,
+                "size": size[of].mean(),
+                "marginal_coverage": by_one[of].mean(),
+                "images": int(here.sum()),
+                "image_coverage": hit[here].mean(),
+            }
+        )
+    return pd.DataFrame(told)
+
+
+def _slices(predictions: pd.DataFrame, classes: list[str]) -> list[tuple[str, str, np.ndarray]]:
+    targets, age = predictions["target"].to_numpy(), pd.to_numeric(predictions["age"], errors="coerce").to_numpy()
+    slices = [("all", "all", np.ones(len(targets), dtype=bool))]
+    slices += [("class", name, targets == index) for index, name in enumerate(classes)]
+    for low, high in zip(AGES[:-1], AGES[1:], strict=True):
+        words = f"under {high}" if not low else f"{low} to {high - 1}" if high < AGES[-1] else f"{low} and over"
+        slices.append(("age", words, (age >= low) & (age < high)))
+    return [*slices, ("age", "unknown", np.isnan(age))]
+
+
+def coverage_figure(table: pd.DataFrame, alpha: float, part: str) -> Figure:
+    """Coverage by class and age with its interval, what was asked for, and the mean size of the sets."""
+    figure, axes = plain_axes(6.4, 1.4 + 0.33 * len(table), f"{part}: how often the set holds the true class")
+    places = np.arange(len(table))[::-1]
+    error = np.abs([table["coverage"] - table["low"], table["high"] - table["coverage"]])
+    axes.axvline(1 - alpha, color="0.5", linestyle="--", linewidth=1, label="asked for")
+    axes.errorbar(table["coverage"], places, xerr=error, fmt="o", markersize=5, color=PALETTE[0], label="lesions, 95 %")
+    axes.plot(table["marginal_coverage"], places, "x", color=PALETTE[1], label="by one threshold for all classes")
+    words = [
+        f"{name} ({lesions:,} lesions; size {size:.1f})"
+        for name, lesions, size in zip(table["name"], table["lesions"], table["size"], strict=True)
+    ]
+    axes.set_yticks(places, words)
+    axes.set_xlabel("coverage")
+    axes.set_xlim(min(0.5, float(table[["low", "marginal_coverage"]].min().min()) - 0.03), 1.01)
+    axes.legend(frameon=False, fontsize=8, loc="lower left")
+    return figure
