@@ -1,5 +1,6 @@
 """How often the sets of classes hold the true one, and how large they are."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ def _slices(predictions: pd.DataFrame, classes: list[str]) -> list[tuple[str, st
     targets, age = predictions["target"].to_numpy(), pd.to_numeric(predictions["age"], errors="coerce").to_numpy()
     slices = [("all", "all", np.ones(len(targets), dtype=bool))]
     slices += [("class", name, targets == index) for index, name in enumerate(classes)]
-    for low, high in zip(AGES[:-1], AGES[1:], strict=True):
+    for low, high in pairwise(AGES):
         words = f"under {high}" if not low else f"{low} to {high - 1}" if high < AGES[-1] else f"{low} and over"
         slices.append(("age", words, (age >= low) & (age < high)))
     return [*slices, ("age", "unknown", np.isnan(age))]
