@@ -9,6 +9,7 @@ from derm.decisions.outcome import Calibration
 from derm.files import read_csv, read_json
 from derm.measures.per_class import MEASURES
 from derm.report.data import data_part, external_parts
+from derm.report.decisions import decisions_part
 from derm.report.page import Figure, Part
 from derm.report.training import beside_tables, training_part
 
@@ -91,13 +92,15 @@ def parts() -> list[Part]:
             "Probabilities",
             f"Calibration: {calibrated['method']}, fitted on {calibrated['images']} images of "
             f"{calibrated['groups']} groups: ECE there {calibrated['before']['ece']:.3f} before, "
-            f"{calibrated['after']['ece']:.3f} after. ECE has a floor above 0 for a perfect model on finite data.",
+            f"{calibrated['after']['ece']:.3f} after; if the probabilities were perfect it would be "
+            f"{calibrated['after']['ece_if_perfect']:.3f} in the mean, on so few images.",
             [],
             [
-                Figure(PLOTS / "calibrate/reliability.png", "Calibration part, before and after scaling"),
+                Figure(PLOTS / "calibrate/reliability.png", "Calibration part, before and after"),
                 Figure(evaluate / "reliability_test.png", "Test: calibrated probabilities"),
             ],
         ),
+        decisions_part(),
         training_part(),
         data_part(),
         *external_parts(),
@@ -118,6 +121,8 @@ def parts() -> list[Part]:
 def _rule(calibration: Calibration) -> str:
     if calibration.rule == "argmax":
         return "the most probable class"
+    if calibration.rule == "cost":
+        return "the class of lowest expected cost (decide.costs, decide.prevalence)"
     return f"largest log p - {calibration.tau:g} log prior, priors from the training part by lesion"
 
 
