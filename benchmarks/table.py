@@ -87,8 +87,8 @@ def compare_line(folder: Path = RESULTS) -> str:
     found = json.loads((folder / "compare.json").read_text())
     return (
         f"Out of fold on HAM10000, {found['null_verdicts']} of {found['null_pairs']} pairs that differ by their seeds "
-        f"alone get a verdict, and a planted gain of {found['planted_gain']:.3f} is found {found['planted_found']} times in "
-        f"{found['planted']}."
+        f"alone get a verdict, and a planted gain of {found['planted_gain']:.3f} is found {found['planted_found']} "
+        f"times in {found['planted']}."
     )
 
 
