@@ -82,6 +82,16 @@ def uncertainty_line(folder: Path = RESULTS) -> str:
     )
 
 
+def compare_line(folder: Path = RESULTS) -> str:
+    """Markdown: how often `compare` tells a difference that is not there, and one that is, from `compare.json`."""
+    found = json.loads((folder / "compare.json").read_text())
+    return (
+        f"Out of fold on HAM10000, {found['null_verdicts']} of {found['null_pairs']} pairs that differ by their seeds "
+        f"alone get a verdict, and a planted gain of {found['planted_gain']:.3f} is found {found['planted_found']} "
+        f"times in {found['planted']}."
+    )
+
+
 def seeds_table(folder: Path = RESULTS) -> str:
     """Markdown: a row for each seed system, what its document reports and what its recipe gives here; then, measured in
     the same way, a plain linear head on the same features and the best frozen recipe."""
@@ -130,6 +140,12 @@ def measured_lines(folder: Path = RESULTS) -> str:
         f"- that search over 100,000 synthetic hashes: {counts['100000']:.1f} s, "
         f"{counts['100000'] / counts['50000']:.1f} times as long as over half of them;",
     ]
+    heads = json.loads((folder / "heads.json").read_text())
+    lines += [
+        f"- {heads['penalties']} penalties of the linear head, {heads['train_images']:,} images of {heads['dim']:,} "
+        f"numbers: {heads['linear_seconds']:.0f} s, {heads['ratio']:.2f} of scikit-learn's time in the same run;",
+        f"- an mlp, {heads['mlp_epochs']} epochs: {heads['mlp_seconds']:.0f} s;",
+    ]
     for path in sorted(folder.glob("featurize-*.json")):
         result = json.loads(path.read_text())
         native = " of 600x450 pixels" if path.stem.endswith("-native") else ""
@@ -148,6 +164,8 @@ if __name__ == "__main__":
     print(lead_lines())
     print()
     print(uncertainty_line())
+    print()
+    print(compare_line())
     print()
     print(measured_lines())
     print()

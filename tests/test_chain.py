@@ -99,7 +99,9 @@ def test_every_stage_ran_and_the_numbers_are_complete(clone: Clone) -> None:
     for part in ("val", "test"):
         assert headline | {"melanoma", "decision", "flag"} == set(metrics[part])
         assert melanoma == set(metrics[part]["melanoma"])
-        assert {"balanced_accuracy", "melanoma_sensitivity", "melanoma_specificity"} == set(metrics[part]["decision"])
+        assert {"accuracy", "balanced_accuracy", "macro_f1", "melanoma_sensitivity", "melanoma_specificity"} == set(
+            metrics[part]["decision"]
+        )
         assert {"sensitivity", "specificity", "precision"} == set(metrics[part]["flag"])
 
 

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.table import RECIPES, RESULTS, lead_lines, measured_lines, results_table, seeds_table, uncertainty_line
+from benchmarks.table import (
+    RECIPES,
+    RESULTS,
+    compare_line,
+    lead_lines,
+    measured_lines,
+    results_table,
+    seeds_table,
+    uncertainty_line,
+)
 from experiments.recipes import available, read_recipe
 from tests.closure import ROOT
 
@@ -23,6 +32,10 @@ def test_the_lead_is_that_of_the_comparisons() -> None:
 
 def test_what_uncertainty_tells_is_as_measured() -> None:
     assert uncertainty_line() in README
+
+
+def test_what_compare_tells_is_as_measured() -> None:
+    assert compare_line() in README
 
 
 def test_the_seeds_numbers_are_those_of_the_measurements() -> None:
