@@ -76,7 +76,8 @@ def uncertainty_line(folder: Path = RESULTS) -> str:
         return f"{found[key]['epistemic']:.2f} ({found[key]['entropy']:.2f})"
 
     return (
-        f"AUROC of mutual information (of entropy) for what was never trained on, HAM10000, {found['passes']} passes: "
+        f"AUROC of mutual information (of entropy) for what was never trained on, HAM10000, an mlp on "
+        f"`{'+'.join(found['encoders'])}`, {found['passes']} passes: "
         f"a class left out, in the mean {told('auroc_mean_over_held_out')}; photographs that are not skin "
         f"{told('auroc_photographs')}; noise {told('auroc_noise')}."
     )
@@ -86,7 +87,8 @@ def compare_line(folder: Path = RESULTS) -> str:
     """Markdown: how often `compare` tells a difference that is not there, and one that is, from `compare.json`."""
     found = json.loads((folder / "compare.json").read_text())
     return (
-        f"Out of fold on HAM10000, {found['null_verdicts']} of {found['null_pairs']} pairs that differ by their seeds "
+        f"Out of fold on HAM10000 with the mlp of `{found['cross_validation'].rsplit('-', 1)[0]}`, "
+        f"{found['null_verdicts']} of {found['null_pairs']} pairs that differ by their seeds "
         f"alone get a verdict, and a planted gain of {found['planted_gain']:.3f} is found {found['planted_found']} "
         f"times in {found['planted']}."
     )
@@ -143,7 +145,8 @@ def measured_lines(folder: Path = RESULTS) -> str:
     heads = json.loads((folder / "heads.json").read_text())
     lines += [
         f"- {heads['penalties']} penalties of the linear head, {heads['train_images']:,} images of {heads['dim']:,} "
-        f"numbers: {heads['linear_seconds']:.0f} s, {heads['ratio']:.2f} of scikit-learn's time in the same run;",
+        f"numbers (`{'+'.join(heads['encoders'])}`): {heads['linear_seconds']:.0f} s, {heads['ratio']:.2f} of "
+        "scikit-learn's time in the same run;",
         f"- an mlp, {heads['mlp_epochs']} epochs: {heads['mlp_seconds']:.0f} s;",
     ]
     for path in sorted(folder.glob("featurize-*.json")):

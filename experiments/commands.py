@@ -27,11 +27,8 @@ def dvc(*arguments: str, folder: Path | None = None) -> int:
 
 def dvc_quietly(*arguments: str) -> bool:
     """``dvc <arguments>`` without a word; whether it succeeded."""
-    # Not through a pipe: a worker that it leaves behind would hold it open.
-    nothing = subprocess.DEVNULL
-    return (
-        subprocess.run(_dvc(arguments), env=environment(), stdout=nothing, stderr=nothing, check=False).returncode == 0
-    )
+    done = subprocess.run(_dvc(arguments), env=environment(), capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def logged(command: list[str], folder: Path, log: Path, watch: Callable[[str], None]) -> int:

@@ -15,7 +15,7 @@ from derm.errors import UserError
 from derm.heads.head import Member
 from derm.heads.predict import val_logits
 from derm.losses import training_loss
-from derm.training.convex import FINE, LinearProblem, fit_linear
+from derm.training.convex import FINE, LinearProblem, _BothWays, _LinearLogits, fit_linear
 from derm.training.curves import Curves
 from derm.training.data import TrainingData
 from derm.training.fitted import Fitted
@@ -204,3 +204,18 @@ def test_a_val_loss_that_is_no_number_is_refused() -> None:
     given = parts(table(60, 1), (np.full((9, 8), np.nan), np.arange(9) % 3))
     with pytest.raises(UserError, match=r"^the val loss .*train\.l2$"):
         fitted(given)
+
+
+def test_the_gradient_is_that_of_torchs_own_linear_layer() -> None:
+    drawn = torch.Generator().manual_seed(0)
+    features, weight = (torch.randn(rows, 4, dtype=torch.float64, generator=drawn) for rows in (9, 3))
+    bias, toward = (torch.randn(shape, dtype=torch.float64, generator=drawn) for shape in ((3,), (9, 3)))
+    found = []
+    for logits in (
+        lambda w, b: _LinearLogits.apply(w, b, _BothWays.of(features)),
+        lambda w, b: torch.nn.functional.linear(features, w, b),
+    ):
+        at = weight.clone().requires_grad_(), bias.clone().requires_grad_()
+        found.append([(logits(*at) * toward).sum(), *torch.autograd.grad((logits(*at) ** 2 * toward).sum(), at)])
+    for ours, torchs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, torchs, rtol=1e-12, atol=1e-12)
