@@ -71,8 +71,7 @@ def main() -> None:
         conformal, logits = calibrations[HEAD].conformal, image_logits(heads[HEAD], given[HEAD])
         by_one = prediction_sets(logits, conformal, marginal=True)
         aged = predictions.assign(age=rows["age"])
-        sets = write_sets(aged, by_one, classes, conformal.alpha, params.seed, PLOTS, part)
-        metrics[part] |= {"conformal": set_numbers(sets, task.positive)}
+        sets = write_sets(aged, by_one, classes, weights, conformal.alpha, params.seed, PLOTS, part)
     write_csv(PLOTS / "intervals.csv", pd.concat(tables)[["part", "metric", "value", "low", "high"]].dropna())
     # With metadata: the fusion beside what the image alone and the metadata alone would do.
     write_csv(PLOTS / "heads.csv", pd.concat(beside)[["head", "part", "metric", "value", "low", "high"]].dropna())

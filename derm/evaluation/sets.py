@@ -14,12 +14,14 @@ from derm.files import write_csv, write_figure
 from derm.measures.headline import POSITIVE_NAMES
 
 AGES = (0, 40, 60, 200)
+COLUMNS = pd.Index(["metric", "value", "low", "high"])
 
 
 def write_sets(
     predictions: pd.DataFrame,
     marginal: np.ndarray,
     classes: list[str],
+    weights: np.ndarray,
     alpha: float,
     seed: int,
     folder: Path,
@@ -27,30 +29,35 @@ def write_sets(
 ) -> pd.DataFrame:
     """`sets_<part>.csv` and `.png`; returns the table of `coverage`.
 
-    predictions: `lesion_id, group, target, set, age`; marginal: bool [n, classes], the sets by one threshold for all.
+    predictions: `lesion_id, group, target, set, age`; marginal: bool [n, classes], the sets by one threshold for all;
+    weights: of the bootstrap, [resamples, n].
     """
-    table = coverage(predictions, marginal, classes, seed)
+    table = coverage(predictions, marginal, classes, weights, seed)
     write_csv(folder / f"sets_{part}.csv", table)
     write_figure(folder / f"sets_{part}.png", coverage_figure(table, alpha, part))
     return table
 
 
-def set_numbers(table: pd.DataFrame, positive: str | None) -> dict[str, float]:
-    """For the metrics: `coverage, mean_size` over all lesions, `melanoma_coverage` of the positive class's."""
+def set_numbers(table: pd.DataFrame, positive: str | None) -> pd.DataFrame:
+    """`metric, value, low, high`, as `derm.measures.bootstrap.intervals` gives them: `conformal.coverage` and
+    `conformal.mean_size` over all lesions, `conformal.melanoma_coverage` over the positive class's."""
     whole = table[table["by"] == "all"].iloc[0]
-    numbers = {"coverage": float(whole["coverage"]), "mean_size": float(whole["size"])}
-    of = table[(table["by"] == "class") & (table["name"] == positive)]
-    if len(of):
-        numbers[f"{POSITIVE_NAMES.get(str(positive), positive)}_coverage"] = float(of["coverage"].iloc[0])
-    return numbers
+    positives = table[(table["by"] == "class") & (table["name"] == positive)]
+    rows = [("coverage", *whole[["coverage", "low", "high"]]), ("mean_size", *whole[["size", "size_low", "size_high"]])]
+    for _, of in positives.iterrows():
+        rows.append((f"{POSITIVE_NAMES.get(str(positive), positive)}_coverage", *of[["coverage", "low", "high"]]))
+    return pd.DataFrame([(f"conformal.{name}", *map(float, numbers)) for name, *numbers in rows], columns=COLUMNS)
 
 
-def coverage(predictions: pd.DataFrame, marginal: np.ndarray, classes: list[str], seed: int) -> pd.DataFrame:
-    """`by, name, lesions, coverage, low, high, size, marginal_coverage, images, image_coverage`; by: all, class or age.
+def coverage(
+    predictions: pd.DataFrame, marginal: np.ndarray, classes: list[str], weights: np.ndarray, seed: int
+) -> pd.DataFrame:
+    """`by, name, lesions, coverage, low, high, size, size_low, size_high, marginal_coverage, images, image_coverage`;
+    by: all, class or age.
 
-    One image of each lesion, drawn, as the thresholds were made: what is promised is about them. The interval is
-    Wilson's (1927). Over all images, several of one lesion among them, the coverage stands apart, and nothing is
-    promised of it.
+    One image of each lesion, drawn, as the thresholds were made: what is promised is about them. Its interval is
+    Wilson's (1927), that of the mean size of a set from the bootstrap (weights: [resamples, n]). Over all images,
+    several of one lesion among them, the coverage stands apart, and nothing is promised of it.
     """
     sets, targets = as_sets(predictions["set"], classes), predictions["target"].to_numpy()
     rows = np.arange(len(targets))
@@ -72,12 +79,20 @@ def coverage(predictions: pd.DataFrame, marginal: np.ndarray, classes: list[str]
                 "low": interval.low,
                 "high": interval.high,
                 "size": size[of].mean(),
+                **dict(zip(("size_low", "size_high"), _interval_of_mean(size[of], weights[:, of]), strict=True)),
                 "marginal_coverage": by_one[of].mean(),
                 "images": int(here.sum()),
                 "image_coverage": hit[here].mean(),
             }
         )
     return pd.DataFrame(told)
+
+
+def _interval_of_mean(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """95 %, from resamples that hold any of these rows."""
+    drawn = weights.sum(axis=1)
+    low, high = np.percentile((weights @ values)[drawn > 0] / drawn[drawn > 0], [2.5, 97.5])
+    return low, high
 
 
 def _slices(predictions: pd.DataFrame, classes: list[str]) -> list[tuple[str, str, np.ndarray]]:
@@ -105,5 +120,5 @@ def coverage_figure(table: pd.DataFrame, alpha: float, part: str) -> Figure:
     axes.set_yticks(places, words)
     axes.set_xlabel("coverage")
     axes.set_xlim(min(0.5, float(table[["low", "marginal_coverage"]].min().min()) - 0.03), 1.01)
-    axes.legend(frameon=False, fontsize=8, loc="lower left")
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=3)
     return figure
