@@ -1,4 +1,4 @@
-"""Measure the calibrated classifier on val and on test; the only stage whose numbers come from test."""
+"""Measure the calibrated classifier on val, test and external sets; the only stage whose numbers come from test."""
 
 from functools import partial
 from pathlib import Path
@@ -8,22 +8,26 @@ import pandas as pd
 from pydantic import Field
 
 from derm.decisions.conformal import prediction_sets
-from derm.decisions.outcome import calibration_file, outcomes, read_calibration
+from derm.decisions.outcome import calibration_file, read_calibration
 from derm.embedding.features import read_features
+from derm.evaluation.external import COLUMNS, measure_external
+from derm.evaluation.pictures import write_pictures
 from derm.evaluation.sets import set_numbers, write_sets
+from derm.evaluation.slices import subgroup_slices
+from derm.evaluation.subgroups import subgroup_figure, subgroup_table
+from derm.evaluation.told import Judged, Told, by_lesion, tell
+from derm.evaluation.worst import worst
 from derm.evaluation.worth import write_worth
-from derm.figures import confusion_matrix, curves_by_class, reliability
+from derm.external import read_sets
 from derm.files import read_csv, write_csv, write_figure, write_json
 from derm.heads.head import HEAD, head_file, head_names, read_head
-from derm.heads.predict import image_logits
 from derm.image_table import read_images
-from derm.measures.bootstrap import group_weights, intervals
-from derm.measures.curves import precision_recall_points, reliability_bins, roc_points
+from derm.measures.bootstrap import Drawn, as_intervals, draws, group_weights
 from derm.measures.headline import headline, nested
 from derm.measures.per_class import class_table
 from derm.params import Section, load
-from derm.task import TaskParams, make_task
-from derm.uncertainty import UncertaintyParams, logit_samples, uncertainty
+from derm.task import Task, TaskParams, make_task
+from derm.uncertainty import UncertaintyParams
 from stages.runner import run
 
 PARTS = ("val", "test")
@@ -39,93 +43,84 @@ class EvaluateParams(Section):
 
 
 def main() -> None:
-    params, uncertain, images = load("evaluate", EvaluateParams), load("uncertainty", UncertaintyParams), read_images()
+    params, images = load("evaluate", EvaluateParams), read_images()
     task = make_task(images, load("task", TaskParams))
-    classes = task.classes
     split, features = read_csv(Path("data/split/split.csv"), target=int), read_features()
-    heads = {name: read_head(head_file(name)) for name in head_names()}
-    calibrations = {name: read_calibration(calibration_file(name)) for name in heads}
-    metrics, tables, beside = {}, [], []
+    names = head_names()
+    judged = Judged(
+        {name: read_head(head_file(name)) for name in names},
+        {name: read_calibration(calibration_file(name)) for name in names},
+        load("uncertainty", UncertaintyParams),
+    )
+    tables, beside, home = [], [], {}
     for part in PARTS:
         rows = split[split["part"] == part].merge(images, on="image_id", suffixes=("", "_of_image"))
-        given = {name: head.inputs(features, rows) for name, head in heads.items()}
-        told = {name: outcomes(image_logits(head, given[name]), calibrations[name]) for name, head in heads.items()}
-        known = rows[["image_id", "lesion_id", "group", "target"]]
-        samples = logit_samples(heads[HEAD], given[HEAD], uncertain)
-        doubt = uncertainty(samples, calibrations[HEAD].calibrator, classes)
-        predictions = pd.concat([known, told[HEAD]], axis=1)
-        write_csv(Path(f"data/predictions/{part}.csv"), pd.concat([predictions, doubt], axis=1))
-        groups, targets = predictions["group"].to_numpy(), predictions["target"].to_numpy()
-        weights = group_weights(groups, targets, params.resamples, params.seed)
-        for name, table in told.items():
-            measure = partial(headline, pd.concat([known, table], axis=1), classes, task.positive, bins=params.bins)
-            numbers = intervals(measure, weights, f"{part}, headline" + (f", {name}" if name != HEAD else ""))
-            values = nested(dict(zip(numbers["metric"], numbers["value"], strict=True)))
-            if name == HEAD:
-                metrics[part] = values
-                tables.append(numbers.assign(part=part))
-            beside.append(numbers.assign(part=part, head=name))
-        write_csv(PLOTS / f"per_class_{part}.csv", class_table(predictions, classes, weights, f"{part}, by class"))
-        draw(predictions, classes, task.positive, weights, params, part)
-        write_worth(predictions, classes, task.positive, weights, PLOTS, part)
-        conformal, logits = calibrations[HEAD].conformal, image_logits(heads[HEAD], given[HEAD])
-        by_one = prediction_sets(logits, conformal, marginal=True)
-        aged = predictions.assign(age=rows["age"])
-        sets = write_sets(aged, by_one, classes, weights, conformal.alpha, params.seed, PLOTS, part)
-    write_csv(PLOTS / "intervals.csv", pd.concat(tables)[["part", "metric", "value", "low", "high"]].dropna())
-    # With metadata: the fusion beside what the image alone and the metadata alone would do.
-    write_csv(PLOTS / "heads.csv", pd.concat(beside)[["head", "part", "metric", "value", "low", "high"]].dropna())
+        told = tell(judged, features, rows)
+        write_csv(Path(f"data/predictions/{part}.csv"), told.predictions)
+        numbers, others, home = measure(told, rows, judged, task, params, part)
+        tables.append(numbers.assign(part=part))
+        beside.append(others.assign(part=part))
+    order = ["part", "metric", "value", "low", "high"]
+    table = pd.concat(tables)[order].dropna()
+    metrics = {str(part): as_tree(rows) for part, rows in table.groupby("part")}
+    write_csv(PLOTS / "intervals.csv", table)
+    write_csv(PLOTS / "heads.csv", pd.concat(beside)[["head", *order]].dropna())
+    external = [
+        measure_external(name, judged, task, home, params.resamples, params.seed, params.bins) for name in read_sets()
+    ]
+    abroad = pd.concat([pd.DataFrame(columns=pd.Index(COLUMNS)), *external])
+    write_csv(PLOTS / "external.csv", abroad)
+    if len(abroad):
+        metrics["external"] = {str(name): as_tree(rows) for name, rows in abroad.groupby("set")}
     write_json(Path("metrics/evaluate.json"), metrics)
-    shown = tables[-1].set_index("metric")
+    shown = table[table["part"] == "test"].set_index("metric")
     for name in ("balanced_accuracy", "decision.balanced_accuracy", "macro_auc", "ece"):
         print(f"test {name} {shown.value[name]:.3f} [{shown.low[name]:.3f}, {shown.high[name]:.3f}]")
 
 
-def draw(
-    predictions: pd.DataFrame,
-    classes: list[str],
-    positive: str | None,
-    weights: np.ndarray,
-    params: EvaluateParams,
-    part: str,
-) -> None:
-    """Tables for `dvc plots` and pictures for people."""
+def measure(
+    told: Told, rows: pd.DataFrame, judged: Judged, task: Task, params: EvaluateParams, part: str
+) -> tuple[pd.DataFrame, pd.DataFrame, Drawn]:
+    """Write a part's tables and pictures; rows: as the image table has them.
+
+    Returns `metric, value, low, high` of the headline numbers, the same with `head` of all heads and by lesion, and the
+    headline numbers in every resample.
+    """
+    predictions, classes, positive = told.predictions, task.classes, task.positive
     targets = predictions["target"].to_numpy()
-    probabilities = predictions[[f"p_{name}" for name in classes]].to_numpy()
-    named = predictions[["target", "predicted", "decision"]].map(lambda index: classes[index])
-    write_csv(PLOTS / f"confusion_{part}.csv", named.rename(columns={"target": "actual"}))
-    roc, precision_recall = {}, {}
-    for index, name in enumerate(classes):
-        if not (targets == index).any():  # too rare to be in every part (split.rare)
-            continue
-        roc[name] = roc_points(probabilities[:, index], targets == index)
-        precision_recall[name] = precision_recall_points(probabilities[:, index], targets == index)
-    bins = reliability_bins(probabilities, targets, weights, params.bins)
-    write_csv(PLOTS / f"roc_{part}.csv", _stacked(roc))
-    write_csv(PLOTS / f"precision_recall_{part}.csv", _stacked(precision_recall))
-    write_csv(PLOTS / f"reliability_{part}.csv", bins)
-    # `dvc plots` draws one line a file, and its files must always exist: the positive class, or a header alone.
-    for name, curves in (("roc", roc), ("precision_recall", precision_recall)):
-        shown = curves[positive] if positive in curves else next(iter(curves.values())).head(0)
-        write_csv(PLOTS / f"{name}_positive_{part}.csv", shown)
-    for column, words in (("predicted", "most probable class"), ("decision", "decision")):
-        figure = confusion_matrix(
-            predictions["target"], predictions[column], classes, f"{part}: true class and {words}"
-        )
-        write_figure(PLOTS / f"confusion_{part}_{column}.png", figure)
-    write_figure(
-        PLOTS / f"roc_{part}.png",
-        curves_by_class(roc, "false_positive_rate", "sensitivity", f"{part}: ROC", diagonal=True),
-    )
-    write_figure(
-        PLOTS / f"precision_recall_{part}.png",
-        curves_by_class(precision_recall, "sensitivity", "precision", f"{part}: precision and recall", diagonal=False),
-    )
-    write_figure(PLOTS / f"reliability_{part}.png", reliability({part: bins}, f"{part}: calibrated probabilities"))
+    weights = weights_of(predictions, params)
+
+    def numbers_of(table: pd.DataFrame, name: str) -> Drawn:
+        of = weights if len(table) == len(predictions) else weights_of(table, params)
+        return draws(partial(headline, table, classes, positive, bins=params.bins), of, f"{part}, {name}")
+
+    drawn = numbers_of(predictions, "headline")
+    calibration = judged.calibrations[HEAD]
+    by_one = prediction_sets(told.logits, calibration.conformal, marginal=True)
+    aged = predictions.assign(age=rows["age"])
+    sets = write_sets(aged, by_one, classes, weights, calibration.conformal.alpha, params.seed, PLOTS, part)
+    numbers = pd.concat([as_intervals(drawn), set_numbers(sets, positive)])
+    others = [as_intervals(drawn).assign(head=HEAD)]
+    for name, table in (told.beside | {"by_lesion": by_lesion(told, calibration)}).items():
+        others.append(as_intervals(numbers_of(table, name.replace("_", " "))).assign(head=name))
+    write_csv(PLOTS / f"per_class_{part}.csv", class_table(predictions, classes, weights, f"{part}, by class"))
+    write_pictures(predictions, classes, positive, weights, params.bins, PLOTS, part)
+    write_worth(predictions, classes, positive, weights, PLOTS, part)
+    subgroups = subgroup_table(predictions, subgroup_slices(rows, targets, classes), classes, positive, weights)
+    write_csv(PLOTS / f"subgroups_{part}.csv", subgroups)
+    write_figure(PLOTS / f"subgroups_{part}.png", subgroup_figure(subgroups, part))
+    write_csv(PLOTS / f"worst_{part}.csv", worst(predictions, rows, classes))
+    return numbers, pd.concat(others), drawn
 
 
-def _stacked(curves: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat([curve.assign(diagnosis=name) for name, curve in curves.items()])
+def weights_of(table: pd.DataFrame, params: EvaluateParams) -> np.ndarray:
+    """Of the bootstrap, for rows with `group, target`: float [resamples, n]."""
+    return group_weights(table["group"].to_numpy(), table["target"].to_numpy(), params.resamples, params.seed)
+
+
+def as_tree(numbers: pd.DataFrame) -> dict:
+    """`metric, value` as nested objects."""
+    return nested(dict(zip(numbers["metric"], numbers["value"].astype(float), strict=True)))
 
 
 if __name__ == "__main__":

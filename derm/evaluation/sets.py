@@ -1,6 +1,5 @@
 """How often the sets of classes hold the true one, and how large they are."""
 
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +8,12 @@ from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
 from derm.decisions.conformal import as_sets, lesions_of, one_of_each
+from derm.evaluation.slices import Slice, by_age
 from derm.figures import PALETTE, plain_axes
 from derm.files import write_csv, write_figure
+from derm.measures.bootstrap import percentile_interval
 from derm.measures.headline import POSITIVE_NAMES
 
-AGES = (0, 40, 60, 200)
 COLUMNS = pd.Index(["metric", "value", "low", "high"])
 
 
@@ -91,18 +91,14 @@ def coverage(
 def _interval_of_mean(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     """95 %, from resamples that hold any of these rows."""
     drawn = weights.sum(axis=1)
-    low, high = np.percentile((weights @ values)[drawn > 0] / drawn[drawn > 0], [2.5, 97.5])
-    return low, high
+    return percentile_interval((weights @ values)[drawn > 0] / drawn[drawn > 0])
 
 
-def _slices(predictions: pd.DataFrame, classes: list[str]) -> list[tuple[str, str, np.ndarray]]:
-    targets, age = predictions["target"].to_numpy(), pd.to_numeric(predictions["age"], errors="coerce").to_numpy()
+def _slices(predictions: pd.DataFrame, classes: list[str]) -> list[Slice]:
+    targets = predictions["target"].to_numpy()
     slices = [("all", "all", np.ones(len(targets), dtype=bool))]
     slices += [("class", name, targets == index) for index, name in enumerate(classes)]
-    for low, high in pairwise(AGES):
-        words = f"under {high}" if not low else f"{low} to {high - 1}" if high < AGES[-1] else f"{low} and over"
-        slices.append(("age", words, (age >= low) & (age < high)))
-    return [*slices, ("age", "unknown", np.isnan(age))]
+    return slices + by_age(predictions["age"])
 
 
 def coverage_figure(table: pd.DataFrame, alpha: float, part: str) -> Figure:

@@ -8,6 +8,8 @@ from tqdm import tqdm
 
 # Resamples computed at once: bounds the memory to a few arrays of [CHUNK, images].
 CHUNK = 100
+# Name -> its value, and its value in every resample, float [resamples].
+Drawn = dict[str, tuple[float, np.ndarray]]
 
 
 def group_weights(groups: np.ndarray, strata: np.ndarray, resamples: int, seed: int) -> np.ndarray:
@@ -28,12 +30,9 @@ def group_weights(groups: np.ndarray, strata: np.ndarray, resamples: int, seed: 
     return counts[:, member]
 
 
-def intervals(
-    measure: Callable[[np.ndarray | None], dict[str, np.ndarray]], weights: np.ndarray, what: str
-) -> pd.DataFrame:
-    """Value and 95 % percentile interval of every number that `measure` gives.
+def draws(measure: Callable[[np.ndarray | None], dict[str, np.ndarray]], weights: np.ndarray, what: str) -> Drawn:
+    """Value and resamples of every number that `measure` gives; weights [resamples, n] or None -> name -> [resamples].
 
-    measure: weights [resamples, n] or None -> name -> [resamples]. Returns `metric, value, low, high`; NaN stays NaN.
     It covers which lesions were drawn for testing, not how the model would differ if trained again.
     """
     values = measure(None)
@@ -41,10 +40,28 @@ def intervals(
         measure(weights[start : start + CHUNK])
         for start in tqdm(range(0, len(weights), CHUNK), desc=f"intervals, {what}", unit="chunk")
     ]
-    rows = []
-    for name, value in values.items():
-        drawn = np.concatenate([chunk[name] for chunk in chunks])
-        drawn = drawn[~np.isnan(drawn)]
-        low, high = np.percentile(drawn, [2.5, 97.5]) if len(drawn) else (np.nan, np.nan)
-        rows.append({"metric": name, "value": value[0], "low": low, "high": high})
-    return pd.DataFrame(rows)
+    return {
+        name: (float(value[0]), np.concatenate([chunk[name] for chunk in chunks])) for name, value in values.items()
+    }
+
+
+def percentile_interval(drawn: np.ndarray) -> tuple[float, float]:
+    """95 % of the resamples that are not NaN; NaN if all are."""
+    known = drawn[~np.isnan(drawn)]
+    if not len(known):
+        return np.nan, np.nan
+    low, high = np.percentile(known, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def intervals(
+    measure: Callable[[np.ndarray | None], dict[str, np.ndarray]], weights: np.ndarray, what: str
+) -> pd.DataFrame:
+    """`metric, value, low, high`: value and 95 % percentile interval of every number of `draws`; NaN stays NaN."""
+    return as_intervals(draws(measure, weights, what))
+
+
+def as_intervals(drawn: Drawn) -> pd.DataFrame:
+    """`metric, value, low, high` of what `draws` gave."""
+    rows = [(name, value, *percentile_interval(resamples)) for name, (value, resamples) in drawn.items()]
+    return pd.DataFrame(rows, columns=pd.Index(["metric", "value", "low", "high"]))

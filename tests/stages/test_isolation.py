@@ -91,6 +91,7 @@ def test_every_stage_manages_with_what_it_declares(
         for out in declared:
             copy(alone / out, results / out)
     check_results(results, params["task"]["positive"], params["task"]["target"])
+    check_external(results, [external["name"] for external in params["data"]["external"]])
 
 
 def check_results(results: Path, positive: str | None, target: str) -> None:
@@ -105,3 +106,18 @@ def check_results(results: Path, positive: str | None, target: str) -> None:
         assert all((results / path).exists() for path in named)
     page = (results / "plots/report/index.html").read_text()
     assert page.count("data:image/png") == 16 and "SYNTHETIC" not in page
+
+
+def check_external(results: Path, names: list[str]) -> None:
+    """Every external set has its own numbers, its drop from home and its predictions."""
+    table = pd.read_csv(results / "plots/evaluate/external.csv")
+    assert sorted(set(table["set"])) == names
+    metrics = read_json(results / "metrics/evaluate.json")
+    assert sorted(metrics.get("external", {})) == names
+    for name in names:
+        told = pd.read_csv(results / f"data/predictions/external_{name}.csv")
+        row = table[(table["set"] == name) & (table["metric"] == "decision.accuracy")].iloc[0]
+        assert row["value"] == pytest.approx((told["decision"] == told["target"]).mean(), abs=1e-6)
+        assert row["home"] == pytest.approx(metrics["test"]["decision"]["accuracy"], abs=1e-6)
+        assert row["drop"] == pytest.approx(row["home"] - row["value"], abs=2e-6)
+        assert row["drop_low"] <= row["drop"] <= row["drop_high"]

@@ -29,7 +29,7 @@ MARGINAL = np.array([[True, False], [True, False], [True, False], [False, True],
 
 @pytest.mark.parametrize("seed", range(6))
 def test_by_hand(seed: int) -> None:
-    table = coverage(GIVEN, MARGINAL, CLASSES, seed)
+    table = coverage(GIVEN, MARGINAL, CLASSES, np.ones((50, 5)), seed)
     by = table.set_index(["by", "name"]).to_dict("index")
     first = by["age", "under 40"]["coverage"]  # lesion a: 1 or 0, as is drawn
     assert first in (0, 1)
@@ -45,9 +45,13 @@ def test_by_hand(seed: int) -> None:
     assert by["class", "bcc"]["marginal_coverage"] == 1
     told = binomtest(1, 2).proportion_ci(method="wilson")
     assert (melanoma["low"], melanoma["high"]) == pytest.approx((told.low, told.high))
-    numbers = {"coverage": whole["coverage"], "mean_size": whole["size"]}
-    assert set_numbers(table, "mel") == numbers | {"melanoma_coverage": 0.5}
-    assert set_numbers(table, None) == numbers
+    assert (melanoma["size_low"], melanoma["size_high"]) == (1, 1)  # every resample is the same
+    names = ["conformal.coverage", "conformal.mean_size", "conformal.melanoma_coverage"]
+    told_numbers = set_numbers(table, "mel").set_index("metric")
+    assert list(told_numbers.index) == names
+    assert list(told_numbers["value"]) == [whole["coverage"], whole["size"], 0.5]
+    assert told_numbers.loc[names[2], "low"] == pytest.approx(told.low)
+    assert list(set_numbers(table, None)["metric"]) == names[:2]
 
 
 def test_sets_of_one_class_have_its_recall_as_coverage(tmp_path: Path) -> None:
@@ -56,7 +60,9 @@ def test_sets_of_one_class_have_its_recall_as_coverage(tmp_path: Path) -> None:
     sets = np.eye(2, dtype=bool)[said]
     names = [f"l{number}" for number in range(300)]
     given = pd.DataFrame({"lesion_id": names, "group": names, "target": targets, "age": "50"})
-    table = write_sets(given.assign(set=as_text(sets, CLASSES)), sets, CLASSES, 0.1, 1, tmp_path, "test")
+    table = write_sets(
+        given.assign(set=as_text(sets, CLASSES)), sets, CLASSES, np.ones((50, 300)), 0.1, 1, tmp_path, "test"
+    )
     by_class = table[table["by"] == "class"]
     assert list(by_class["coverage"]) == pytest.approx(recall_score(targets, said, average=EACH))
     assert {path.name for path in tmp_path.iterdir()} == {"sets_test.csv", "sets_test.png"}

@@ -1,0 +1,62 @@
+"""Confusion matrices, ROC, precision and recall, reliability: tables for `dvc plots` and pictures for people."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from derm.figures import confusion_matrix, curves_by_class, reliability
+from derm.files import write_csv, write_figure
+from derm.measures.curves import precision_recall_points, reliability_bins, roc_points
+
+
+def write_pictures(
+    predictions: pd.DataFrame,
+    classes: list[str],
+    positive: str | None,
+    weights: np.ndarray,
+    bins: int,
+    folder: Path,
+    part: str,
+) -> None:
+    """CSV and PNG of each, named `<what>_<part>`.
+
+    predictions: as `derm.measures.headline.headline` takes them; weights: of the bootstrap, [resamples, n]; bins: of
+    the reliability diagram.
+    """
+    targets = predictions["target"].to_numpy()
+    probabilities = predictions[[f"p_{name}" for name in classes]].to_numpy()
+    named = predictions[["target", "predicted", "decision"]].map(lambda index: classes[index])
+    write_csv(folder / f"confusion_{part}.csv", named.rename(columns={"target": "actual"}))
+    roc, precision_recall = {}, {}
+    for index, name in enumerate(classes):
+        if not (targets == index).any():  # too rare to be in every part (split.rare)
+            continue
+        roc[name] = roc_points(probabilities[:, index], targets == index)
+        precision_recall[name] = precision_recall_points(probabilities[:, index], targets == index)
+    told = reliability_bins(probabilities, targets, weights, bins)
+    write_csv(folder / f"roc_{part}.csv", _stacked(roc))
+    write_csv(folder / f"precision_recall_{part}.csv", _stacked(precision_recall))
+    write_csv(folder / f"reliability_{part}.csv", told)
+    # `dvc plots` draws one line a file, and its files must always exist: the positive class, or a header alone.
+    for name, curves in (("roc", roc), ("precision_recall", precision_recall)):
+        shown = curves[positive] if positive in curves else next(iter(curves.values())).head(0)
+        write_csv(folder / f"{name}_positive_{part}.csv", shown)
+    for column, words in (("predicted", "most probable class"), ("decision", "decision")):
+        figure = confusion_matrix(
+            predictions["target"], predictions[column], classes, f"{part}: true class and {words}"
+        )
+        write_figure(folder / f"confusion_{part}_{column}.png", figure)
+    write_figure(
+        folder / f"roc_{part}.png",
+        curves_by_class(roc, "false_positive_rate", "sensitivity", f"{part}: ROC", diagonal=True),
+    )
+    write_figure(
+        folder / f"precision_recall_{part}.png",
+        curves_by_class(precision_recall, "sensitivity", "precision", f"{part}: precision and recall", diagonal=False),
+    )
+    write_figure(folder / f"reliability_{part}.png", reliability({part: told}, f"{part}: calibrated probabilities"))
+
+
+def _stacked(curves: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat([curve.assign(diagnosis=name) for name, curve in curves.items()])

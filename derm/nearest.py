@@ -1,0 +1,72 @@
+"""The training lesions that a photograph looks most like to the encoder, for a person to compare it with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from derm.decisions.conformal import lesions_of
+from derm.errors import UserError
+from derm.files import read_tensors, write_tensors
+
+SHOWN = 3
+# Rows compared with the training part at once: bounds the memory.
+CHUNK = 256
+
+
+@dataclass(frozen=True)
+class TrainingLesions:
+    """features: float16 [n, dim] of the training images, as the encoder gives them, the mean over views; of each
+    image the lesion (where it is not known, the image) and the class's name; mean and scale: float64 [dim], those the
+    head standardises with."""
+
+    features: np.ndarray
+    lesions: list[str]
+    diagnoses: list[str]
+    mean: np.ndarray
+    scale: np.ndarray
+
+    def nearest(self, features: np.ndarray) -> list[str]:
+        """For float [n, dim] a text each: ``lesion (class, similarity)`` of the `SHOWN` most similar, with | between.
+
+        The similarity is the cosine of the standardised features; a lesion's is that of its most similar photograph.
+        """
+        bank = self._directions(self.features)
+        lesions = np.array(self.lesions)
+        told = []
+        for start in range(0, len(features), CHUNK):
+            for row in self._directions(features[start : start + CHUNK]) @ bank.T:
+                order = np.argsort(-row, kind="stable")
+                _, first = np.unique(lesions[order], return_index=True)
+                best = order[np.sort(first)[:SHOWN]]
+                told.append("|".join(f"{lesions[place]} ({self.diagnoses[place]}, {row[place]:.2f})" for place in best))
+        return told
+
+    def _directions(self, features: np.ndarray) -> np.ndarray:
+        standardised = (features.astype(np.float64) - self.mean) / self.scale
+        lengths = np.linalg.norm(standardised, axis=1, keepdims=True)
+        return standardised / np.maximum(lengths, 1e-12)
+
+
+def training_lesions(
+    pooled: np.ndarray, rows: pd.DataFrame, classes: list[str], mean: np.ndarray, scale: np.ndarray
+) -> TrainingLesions:
+    """pooled: float16 [n, views, dim] of the training images; rows: their `image_id, lesion_id, group, target`."""
+    lesions = list(lesions_of(rows))
+    diagnoses = [classes[target] for target in rows["target"]]
+    return TrainingLesions(pooled.mean(axis=1, dtype=np.float64).astype(np.float16), lesions, diagnoses, mean, scale)
+
+
+def write_training_lesions(lesions: TrainingLesions, path: Path) -> None:
+    """One safetensors file."""
+    tensors = {"features": lesions.features, "mean": lesions.mean, "scale": lesions.scale}
+    write_tensors(path, tensors, {"lesions": lesions.lesions, "diagnoses": lesions.diagnoses})
+
+
+def read_training_lesions(path: Path) -> TrainingLesions:
+    """What `write_training_lesions` wrote. UserError if it is missing or damaged."""
+    tensors, told = read_tensors(path)
+    if set(tensors) != {"features", "mean", "scale"} or set(told) != {"lesions", "diagnoses"}:
+        raise UserError(f"{path} does not hold training lesions: copy the whole folder again")
+    return TrainingLesions(tensors["features"], told["lesions"], told["diagnoses"], tensors["mean"], tensors["scale"])
