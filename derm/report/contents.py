@@ -12,6 +12,7 @@ from derm.report.data import data_part, external_parts
 from derm.report.decisions import decisions_part
 from derm.report.page import Figure, Part
 from derm.report.training import beside_tables, training_part
+from derm.report.whom import subgroups_part
 
 PLOTS = Path("plots")
 FIRST = ("decision.balanced_accuracy", "melanoma.auc", "macro_auc", "ece", "balanced_accuracy", "flag.sensitivity")
@@ -101,6 +102,7 @@ def parts() -> list[Part]:
             ],
         ),
         decisions_part(),
+        subgroups_part(),
         training_part(),
         data_part(),
         *external_parts(),

@@ -6,6 +6,7 @@ import pandas as pd
 
 from derm.files import read_json
 from derm.report.page import Figure, Part
+from derm.report.whom import external_tables
 
 PLOTS = Path("plots")
 
@@ -35,7 +36,7 @@ def data_part() -> Part:
 
 
 def external_parts() -> list[Part]:
-    """What each external set shares with the home set, where there are any."""
+    """What each external set shares with the home set, and how the classifier does there, where there are any."""
     sets = read_json(Path("metrics/prepare_external.json"))
     if not sets:
         return []
@@ -54,6 +55,8 @@ def external_parts() -> list[Part]:
     ]
     text = (
         "Sets that nothing was trained on. An image that is also in the home set (by image, lesion or patient id, "
-        "equal bytes or near-identical pixels) is left out with all of its group."
+        "equal bytes or near-identical pixels) is left out with all of its group. The classifier is home's as it is, "
+        "its priors and thresholds too; balanced accuracy is over the classes that a set has."
     )
-    return [Part("External sets", text, [("Audited against the home set", pd.DataFrame(rows))], [])]
+    tables = [("Audited against the home set", pd.DataFrame(rows)), *external_tables()]
+    return [Part("External sets", text, tables, [])]
