@@ -95,8 +95,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
     )
     made.json("metrics/evaluate.json", {"test": {"accuracy": 0.75, "macro_auc": 0.912345}})
     rows = [
-        {"part": which, "metric": metric, "value": value, "low": low, "high": high}
-        for which in ("val", "test")
+        {"part": which, "metric": metric, "value": value / by, "low": low / by, "high": high / by}
+        for which, by in (("val", 2), ("test", 1))
         for metric, (value, low, high) in NUMBERS.items()
     ]
     made.csv("plots/evaluate/intervals.csv", rows)
