@@ -17,6 +17,7 @@ from derm.errors import UserError
 from derm.files import read_json
 from derm.workspace import private_folder
 from experiments.record import INTERVALS, PART_TAGS, Record, pending_folder
+from experiments.scored import count_scored, tell_scored
 from experiments.store import Store, StoreUnavailableError, check_answers, open_store, reason
 
 if TYPE_CHECKING:
@@ -119,6 +120,9 @@ def deliver(store: Store, record: Record, folder: Path) -> str:
         tags=record.tags | {"mlflow.note.content": record.description},
     ).info.run_id
     _log_numbers(client, run_id, record)
+    tag = PART_TAGS["test"]
+    if tag in record.tags:
+        tell_scored(folder / "artifacts", count_scored(store, tag, record.tags[tag]))
     client.log_artifacts(run_id, str(folder / "artifacts"))
     if (folder / "model").is_dir():
         _log_model(client, experiment, run_id, folder / "model")

@@ -6,7 +6,7 @@ plain `dvc repro` alike. Only states that were measured on the same images with 
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from derm.measures.paired import LOWER_IS_BETTER
 from experiments.delivery import COMPLETE, NAMES
 from experiments.differing_params import differing
 from experiments.record import INTERVALS, PART_TAGS, part_tags
+from experiments.scored import count_scored, search
 from experiments.state import read_state
 from experiments.store import Store, StoreUnavailableError, check_answers, reason, shown, store_uri
 
@@ -82,7 +83,7 @@ def _board(store: Store, experiment: str, metric: str, on_test: bool, top: int |
     part = "test" if on_test else "val"
     metric = metric.removeprefix(f"{part}.")
     complete = f"tags.`{COMPLETE}` = 'true'"
-    runs = list(_search(store, [store.experiments[experiment]], complete, ViewType.ACTIVE_ONLY))
+    runs = list(search(store, [store.experiments[experiment]], complete, ViewType.ACTIVE_ONLY))
     if not runs:
         raise UserError(f"MLflow has no run of experiment {experiment!r} yet ({shown(store_uri())}): run `make repro`")
     tag = PART_TAGS[part]
@@ -102,9 +103,7 @@ def _board(store: Store, experiment: str, metric: str, on_test: bool, top: int |
         raise UserError(f"no run has the {part} metric {metric!r}; known: {listed}")
     scored = None
     if on_test:
-        everywhere = [found.experiment_id for found in store.client.search_experiments(view_type=ViewType.ALL)]
-        states = _search(store, everywhere, f"tags.`{tag}` = '{digest}'", ViewType.ALL)
-        scored = len({run.data.tags["derm.key"] for run in states})
+        scored = count_scored(store, tag, digest)
     return Board(
         part=part,
         metric=metric,
@@ -117,16 +116,6 @@ def _board(store: Store, experiment: str, metric: str, on_test: bool, top: int |
         unmeasured=len(comparable) - len(measured),
         scored=scored,
     )
-
-
-def _search(store: Store, experiments: list[str], wanted: str, view: int) -> "Iterator[Run]":
-    token: str | None = None
-    while True:
-        page = store.client.search_runs(experiments, wanted, run_view_type=view, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
 
 
 def _chosen_part(part: str, runs: "Sequence[Run]") -> tuple[str, str]:

@@ -43,7 +43,8 @@ def main() -> None:
             write_head(fit_head(sections, features, split, images, task, looks).head, head_file(name))
     write_csv(PLOTS / "curves.csv", trained.curves.table())
     write_csv(PLOTS / "members.csv", trained.members)
-    write_figure(PLOTS / "curves.png", learning_curves(trained.curves.table(), trained.best_step))
+    images_of = {str(part): int(count) for part, count in split["part"].value_counts().items()}
+    write_figure(PLOTS / "curves.png", learning_curves(trained.curves.table(), trained.best_step, images_of))
     write_json(PLOTS / "verdict.json", {"verdict": trained.facts["fit"], "why": trained.why})
     write_json(Path("metrics/train_head.json"), trained.facts)
     if trained.facts.get("l2_at_edge"):

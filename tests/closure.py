@@ -41,7 +41,9 @@ def files_beside(path: Path) -> set[Path]:
     """Templates and code that a module names in a string and that stand beside it."""
     named = {node.value for node in ast.walk(_tree(path)) if isinstance(node, ast.Constant)}
     names = {
-        name for name in named if isinstance(name, str) and name.endswith((".py", ".html", ".csv")) and "/" not in name
+        name
+        for name in named
+        if isinstance(name, str) and name.endswith((".py", ".html", ".md", ".csv")) and "/" not in name
     }
     return {path.with_name(name) for name in names if (ROOT / path.with_name(name)).is_file()}
 

@@ -3,7 +3,11 @@
 import numpy as np
 import pandas as pd
 
+from derm.measures.weighted import cumulative
+
 POINTS = 200
+# Where the bands of curves are computed.
+GRID = np.linspace(0, 1, 101)
 
 
 def roc_points(scores: np.ndarray, positive: np.ndarray) -> pd.DataFrame:
@@ -20,6 +24,32 @@ def precision_recall_points(scores: np.ndarray, positive: np.ndarray) -> pd.Data
 
     precision, sensitivity, _ = precision_recall_curve(positive, scores)
     return _thinned(pd.DataFrame({"sensitivity": sensitivity[::-1], "precision": precision[::-1]}))
+
+
+def roc_band(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> pd.DataFrame:
+    """`false_positive_rate, low, high`: the 95 % interval of the sensitivity at each rate, of scores [n] for bool [n],
+    over a bootstrap's weights [resamples, n] that draw both kinds each time."""
+    hits, alarms = cumulative(scores, positive, weights)
+    sensitivity = [
+        np.interp(GRID, np.append(0.0, alarm / alarm[-1]), np.append(0.0, hit / hit[-1]))
+        for hit, alarm in zip(hits, alarms, strict=True)
+    ]
+    return _band("false_positive_rate", sensitivity)
+
+
+def precision_recall_band(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> pd.DataFrame:
+    """`sensitivity, low, high`: the same of the precision at the highest threshold that reaches each sensitivity."""
+    hits, alarms = cumulative(scores, positive, weights)
+    precision = []
+    for hit, alarm in zip(hits, alarms, strict=True):
+        reached = np.searchsorted(hit, GRID[1:] * hit[-1] - 1e-9)
+        precision.append(hit[reached] / (hit[reached] + alarm[reached]))
+    return _band("sensitivity", precision, GRID[1:])
+
+
+def _band(x: str, drawn: list[np.ndarray], grid: np.ndarray = GRID) -> pd.DataFrame:
+    low, high = np.nanpercentile(np.stack(drawn), [2.5, 97.5], axis=0)
+    return pd.DataFrame({x: grid, "low": low, "high": high})
 
 
 def reliability_bins(

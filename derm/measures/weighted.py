@@ -69,7 +69,7 @@ def weighted_f1(counts: np.ndarray) -> np.ndarray:
 
 def area_under_roc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Area under the ROC curve of scores [n] for bool [n]; ties count half."""
-    hits, alarms = _cumulative(scores, positive, unit_weights(len(scores), weights))
+    hits, alarms = cumulative(scores, positive, unit_weights(len(scores), weights))
     area = (np.diff(alarms, prepend=0.0) * (hits + _shifted(hits)) / 2).sum(axis=1)
     return _ratio(area, hits[:, -1] * alarms[:, -1])
 
@@ -78,7 +78,7 @@ def partial_area_under_roc(
     scores: np.ndarray, positive: np.ndarray, least_sensitivity: float = 0.8, weights: np.ndarray | None = None
 ) -> np.ndarray:
     """Area under the ROC curve and above a sensitivity, the measure of the ISIC 2024 challenge: 0 to 1 - least."""
-    hits, alarms = _cumulative(scores, positive, unit_weights(len(scores), weights))
+    hits, alarms = cumulative(scores, positive, unit_weights(len(scores), weights))
     above = hits - least_sensitivity * hits[:, -1:]
     before = _shifted(hits) - least_sensitivity * hits[:, -1:]
     width = np.diff(alarms, prepend=0.0)
@@ -91,7 +91,7 @@ def partial_area_under_roc(
 
 def average_precision(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Sum of precision times the step in recall, one step for each distinct score."""
-    hits, alarms = _cumulative(scores, positive, unit_weights(len(scores), weights))
+    hits, alarms = cumulative(scores, positive, unit_weights(len(scores), weights))
     precision = np.nan_to_num(_ratio(hits, hits + alarms))
     return _ratio((np.diff(hits, prepend=0.0) * precision).sum(axis=1), hits[:, -1])
 
@@ -100,7 +100,7 @@ def specificity_at_sensitivity(
     scores: np.ndarray, positive: np.ndarray, sensitivity: float, weights: np.ndarray | None = None
 ) -> np.ndarray:
     """The highest specificity among thresholds whose sensitivity is at least the given one."""
-    hits, alarms = _cumulative(scores, positive, unit_weights(len(scores), weights))
+    hits, alarms = cumulative(scores, positive, unit_weights(len(scores), weights))
     enough = hits >= sensitivity * hits[:, -1:] - 1e-9
     fewest = np.where(enough, alarms, np.inf).min(axis=1)
     return np.where(hits[:, -1] > 0, 1 - _ratio(fewest, alarms[:, -1]), np.nan)
@@ -110,7 +110,7 @@ def sensitivity_at_specificity(
     scores: np.ndarray, positive: np.ndarray, specificity: float, weights: np.ndarray | None = None
 ) -> np.ndarray:
     """The highest sensitivity among thresholds whose specificity is at least the given one."""
-    hits, alarms = _cumulative(scores, positive, unit_weights(len(scores), weights))
+    hits, alarms = cumulative(scores, positive, unit_weights(len(scores), weights))
     allowed = alarms <= (1 - specificity) * alarms[:, -1:] + 1e-9
     most = np.where(allowed, hits, 0.0).max(axis=1)
     return np.where(alarms[:, -1] > 0, _ratio(most, hits[:, -1]), np.nan)
@@ -155,7 +155,7 @@ def _shifted(values: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros((len(values), 1)), values[:, :-1]], axis=1)
 
 
-def _cumulative(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def cumulative(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """True and false positives [resamples, distinct scores] as the threshold falls from the highest score down."""
     order = np.argsort(-scores, kind="stable")
     last_of_its_score = np.append(np.diff(scores[order]) != 0, True)

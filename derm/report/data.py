@@ -25,11 +25,18 @@ def data_part() -> Part:
         f"split: {split['digest'][:16]}.",
         [],
         [
-            Figure(PLOTS / "prepare/overview.png", "Who and what is in the data", wide=True),
-            Figure(PLOTS / "prepare/classes.png", "Images and groups by class"),
-            Figure(PLOTS / "split/balance.png", "Classes in each part"),
-            Figure(PLOTS / "prepare/missing.png", "What is missing, by class"),
-            Figure(PLOTS / "prepare/rejected.png", "What was refused, and why"),
+            Figure(
+                PLOTS / "prepare/overview.png",
+                "Who and what is in the data (counted, not sampled: no intervals)",
+                wide=True,
+            ),
+            Figure(PLOTS / "prepare/classes.png", "Images and groups by class (counts: no intervals)"),
+            Figure(PLOTS / "split/balance.png", "Classes in each part (counts: no intervals)"),
+            Figure(
+                PLOTS / "prepare/missing.png",
+                "What is missing, by class (counts, and p of a test that all classes lack it alike)",
+            ),
+            Figure(PLOTS / "prepare/rejected.png", "What was refused, and why (rows)"),
             Figure(PLOTS / "prepare/pairs.png", "Images that belong together, for a person to judge", wide=True),
         ],
     )

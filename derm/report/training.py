@@ -26,7 +26,12 @@ def training_part() -> Part:
     if len(members) > 1:
         text += f" The mean probability of {len(members)} heads is told; the curves are those of the first."
         tables = [("Members", members.rename(columns=lambda name: name.replace("_", " ")))]
-    return Part("Training", text, tables, [Figure(PLOTS / "train_head/curves.png", "Learning curves", wide=True)])
+    return Part(
+        "Training",
+        text,
+        tables,
+        [Figure(PLOTS / "train_head/curves.png", "Learning curves (one run: no intervals)", wide=True)],
+    )
 
 
 def beside_tables() -> list[tuple[str, pd.DataFrame]]:

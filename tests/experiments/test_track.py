@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from derm.report.scored import UNTOLD
 from experiments.delivery import deliver_pending
 from stages.runner import run
 from stages.track import track
@@ -107,6 +109,25 @@ def test_run_holds_what_the_files_say(stored: Workspace) -> None:
         "pipeline/dvc.lock",
     }
     assert stored.waiting() == []
+
+
+def test_report_in_the_store_tells_how_many_states_were_scored(stored: Workspace, here: Here) -> None:
+    stored.write("plots/report/index.html", f"<p>{UNTOLD}</p>")
+    stored.write("plots/report/model_card.md", UNTOLD)
+    here.track(stored)
+    stored.replace("dvc.lock", "2222222222", "4444444444")  # another state, measured on the same test part
+    here.track(stored)
+    told = {}
+    for found in stored.runs():
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(stored.client().download_artifacts(found.info.run_id, "report", scratch))
+            told[found.data.tags["derm.key"]] = [path.read_text() for path in sorted(folder.iterdir())]
+    texts = sorted(told.values())
+    assert [[text.count("1 state of") for text in texts[0]], [text.count("2 states of") for text in texts[1]]] == [
+        [1, 1]
+    ] * 2
+    assert not any(UNTOLD in text for text in (*texts[0], *texts[1]))
+    assert (stored.folder / "plots/report/model_card.md").read_text() == UNTOLD  # what DVC tracks stays as it is
 
 
 def test_without_images_no_picture_of_a_patient_leaves(stored: Workspace, here: Here) -> None:
