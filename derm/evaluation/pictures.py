@@ -7,7 +7,14 @@ import pandas as pd
 
 from derm.figures import confusion_matrix, curves_by_class, reliability
 from derm.files import write_csv, write_figure
-from derm.measures.curves import precision_recall_points, reliability_bins, roc_points
+from derm.measures import weighted
+from derm.measures.curves import (
+    precision_recall_band,
+    precision_recall_points,
+    reliability_bins,
+    roc_band,
+    roc_points,
+)
 
 
 def write_pictures(
@@ -43,18 +50,33 @@ def write_pictures(
         shown = curves[positive] if positive in curves else next(iter(curves.values())).head(0)
         write_csv(folder / f"{name}_positive_{part}.csv", shown)
     for column, words in (("predicted", "most probable class"), ("decision", "decision")):
-        figure = confusion_matrix(
-            predictions["target"], predictions[column], classes, f"{part}: true class and {words}"
-        )
+        title = f"{part}: true class and {words}"
+        figure = confusion_matrix(predictions["target"], predictions[column], classes, title, weights)
         write_figure(folder / f"confusion_{part}_{column}.png", figure)
-    write_figure(
-        folder / f"roc_{part}.png",
-        curves_by_class(roc, "false_positive_rate", "sensitivity", f"{part}: ROC", diagonal=True),
-    )
-    write_figure(
-        folder / f"precision_recall_{part}.png",
-        curves_by_class(precision_recall, "sensitivity", "precision", f"{part}: precision and recall", diagonal=False),
-    )
+    hits = {name: targets == classes.index(name) for name in roc}
+    scores = {name: probabilities[:, classes.index(name)] for name in roc}
+    for what, curves, x, y, area, band_of, title in (
+        ("roc", roc, "false_positive_rate", "sensitivity", weighted.area_under_roc, roc_band, "ROC, area under it"),
+        (
+            "precision_recall",
+            precision_recall,
+            "sensitivity",
+            "precision",
+            weighted.average_precision,
+            precision_recall_band,
+            "precision and recall, average precision",
+        ),
+    ):
+        labels = {}
+        for name in curves:
+            low, high = np.nanpercentile(area(scores[name], hits[name], weights), [2.5, 97.5])
+            value = area(scores[name], hits[name])[0]
+            labels[name] = f"{name} ({hits[name].sum():,}): {value:.2f} [{low:.2f}, {high:.2f}]"
+        band = (positive, band_of(scores[positive], hits[positive], weights)) if positive in curves else None
+        figure = curves_by_class(
+            curves, x, y, f"{part}: {title} ({len(targets):,} images)", what == "roc", labels, band
+        )
+        write_figure(folder / f"{what}_{part}.png", figure)
     write_figure(folder / f"reliability_{part}.png", reliability({part: told}, f"{part}: calibrated probabilities"))
 
 
