@@ -11,10 +11,10 @@ JSON object.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -25,7 +25,7 @@ from tqdm import tqdm
 from benchmarks.machine import machine
 from derm.measures import weighted
 from derm.measures.bootstrap import CHUNK, group_weights
-from derm.measures.proportion import proportion_by_lesion, wilson_interval
+from derm.measures.proportion import FEWEST, proportion_by_lesion, too_few, wilson_interval
 from derm.seeds import derived
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -73,9 +73,6 @@ CORRELATION, HARDER = 0.65, 0.5
 TRUTH = 500
 # One class alone: its lesions in the test part, its recall, and how alike the images of a lesion are.
 FEW, RECALLS, ALIKE = (5, 10, 15, 20, 30, 50, 100), (0.5, 0.7, 0.9, 0.95), (CORRELATION, 1.0)
-# When a recall's interval is Wilson's and not the bootstrap's: below so many lesions, or where fewer than so many
-# (effective) lesions are hit, or are missed.
-RULES = {"rule_20_lesions": (20, 0), "rule_50_lesions": (50, 0), "rule_20_lesions_10_each": (20, 10)}
 
 
 class Part(NamedTuple):
@@ -94,9 +91,11 @@ def main(
 ) -> None:
     """Count how often intervals hold the truth."""
     truth = true_values(seed)
-    tables = run(partial(one_part, resamples=resamples, truth=truth, seed=seed), simulations, workers)
+    numbers = range(simulations)
+    parts = run(partial(one_part, resamples=resamples, truth=truth, seed=seed), numbers, workers, "test parts")
     cells = [(few, recall, alike) for few in FEW for recall in RECALLS for alike in ALIKE]
-    alone = [run(partial(one_class, *cell, resamples=resamples, seed=seed), simulations, workers) for cell in cells]
+    jobs = [(*cell, number) for cell in cells for number in numbers]
+    alone = run(partial(one_class, resamples=resamples, seed=seed), jobs, workers, "one class")
     sample = draw(np.random.default_rng(seed), test_lesions())
     result = {
         "machine": machine(),
@@ -107,11 +106,11 @@ def main(
         "images": len(sample.targets),
         "lesions": dict(zip(CLASSES, test_lesions().tolist(), strict=True)),
         "truth": {name: round(value, 4) for name, value in truth.items()},
-        "coverage": summary(tables),
+        "coverage": summary(parts),
         "one_class": [
             {"lesions": few, "recall": recall, "correlation": alike}
-            | {how: table["coverage"] for how, table in summary(found)["recall"].items()}
-            for (few, recall, alike), found in zip(cells, alone, strict=True)
+            | {how: table["coverage"] for how, table in summary(alone[start : start + simulations])["recall"].items()}
+            for start, (few, recall, alike) in zip(range(0, len(jobs), simulations), cells, strict=True)
         ],
     }
     print(json.dumps(result, indent=2))
@@ -184,9 +183,13 @@ def one_part(number: int, resamples: int, truth: dict[str, float], seed: int) ->
     return {how: {name: held(ends, truth[name]) for name, ends in table.items()} for how, table in made.items()}
 
 
-def one_class(few: int, recall: float, alike: float, number: int, resamples: int, seed: int) -> Found:
-    """Intervals of one class's recall: its lesions have as many images as those of the rarest class."""
-    generator = np.random.default_rng(derived(seed, 3, few, int(100 * recall), int(100 * alike), number))
+def one_class(job: tuple[int, float, float, int], resamples: int, seed: int) -> Found:
+    """Intervals of one class's recall: its lesions have as many images as those of the rarest class.
+
+    job: its lesions, its recall, how alike the images of a lesion are, and which of the simulations it is.
+    """
+    few, recall, alike, number = job
+    generator = np.random.default_rng(derived(seed, 3, few, round(100 * recall), round(100 * alike), number))
     row = LESIONS[LESIONS.sum(axis=1).argmin()]
     member = np.repeat(np.arange(few), 1 + generator.choice(len(row), size=few, p=row / row.sum()))
     own, noise = generator.normal(size=few)[member], generator.normal(size=len(member))
@@ -206,13 +209,20 @@ def one_class(few: int, recall: float, alike: float, number: int, resamples: int
 def without_bootstrap(
     hit: np.ndarray, lesions: np.ndarray, groups: tuple[float, float]
 ) -> dict[str, tuple[float, float]]:
-    """Intervals of a recall by Wilson's formula, and by each rule for when to take that and when the bootstrap's."""
-    count, found = len(np.unique(lesions)), proportion_by_lesion(hit, lesions)
-    wilson = {"wilson_lesions": wilson_interval(found.value, count), "wilson_effective": (found.low, found.high)}
-    rarer = found.lesions * min(found.value, 1 - found.value)
-    for name, (fewest, each) in RULES.items():
-        wilson[name] = wilson["wilson_effective"] if count < fewest or rarer < each else groups
-    return wilson
+    """Intervals of a recall by Wilson's formula, and by rules for when to take that and when the bootstrap's.
+
+    wilson_effective: with sum(m)^2 / sum(m^2) lesions for m images of each (Kish 1965), as many as there are if a
+    lesion's images are all alike.
+    """
+    images = np.unique(lesions, return_counts=True)[1]
+    found = proportion_by_lesion(hit, lesions)
+    wilson = found.low, found.high
+    return {
+        "wilson": wilson,
+        "wilson_effective": wilson_interval(found.value, images.sum() ** 2 / (images**2).sum()),
+        "rule_below_20": wilson if found.lesions < FEWEST else groups,
+        "rule": wilson if too_few(found.value, found.lesions) else groups,
+    }
 
 
 def percentiles(
@@ -234,11 +244,10 @@ def held(ends: tuple[float, float], truth: float) -> tuple[bool, float]:
     return ends[0] - 1e-9 <= truth <= ends[1] + 1e-9, ends[1] - ends[0]
 
 
-def run(simulate: Callable[[int], Found], simulations: int, workers: int) -> list[Found]:
-    """Every simulation, in the order of its number."""
+def run(simulate: Callable[[Any], Found], jobs: Sequence[Any], workers: int, what: str) -> list[Found]:
+    """Every job, in their order."""
     with ProcessPoolExecutor(workers) as pool:
-        numbers = range(simulations)
-        return list(tqdm(pool.map(simulate, numbers, chunksize=5), total=simulations, unit="simulation"))
+        return list(tqdm(pool.map(simulate, jobs, chunksize=5), total=len(jobs), desc=what, unit="simulation"))
 
 
 def summary(found: list[Found]) -> dict[str, dict[str, dict[str, float]]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from derm.measures.proportion import effective_lesions, proportion_by_lesion, wilson_interval
+from derm.measures.proportion import proportion_by_lesion, too_few, wilson_interval
 
 
 @pytest.mark.parametrize(("hits", "count"), [(0, 1), (1, 1), (0, 7), (3, 7), (7, 7), (12, 15), (19, 20), (450, 500)])
@@ -26,19 +26,16 @@ def test_by_hand() -> None:
     assert wilson_interval(0.5, 10) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-12)
 
 
-def test_lesions_that_count() -> None:
-    """Images of 3, 1 and 2: 6^2 / (9 + 1 + 4); where all have as many, all count."""
-    assert effective_lesions(np.array(["a", "b", "a", "c", "a", "c"])) == pytest.approx(36 / 14)
-    assert effective_lesions(np.repeat(np.arange(5), 4)) == pytest.approx(5)
-
-
 def test_the_share_is_of_images_and_the_interval_of_lesions() -> None:
     hit = np.array([True, True, True, False, True, False])
     found = proportion_by_lesion(hit, np.array(["a", "a", "a", "b", "c", "c"]))
-    assert (found.value, found.lesions) == pytest.approx((4 / 6, 36 / 14))
-    assert (found.low, found.high) == pytest.approx(wilson_interval(4 / 6, 36 / 14))
-    more = proportion_by_lesion(np.tile(hit, 3), np.repeat(np.arange(3), 6))
-    assert more.high - more.low > np.subtract(*wilson_interval(4 / 6, 18)[::-1])
+    assert found == pytest.approx((4 / 6, *wilson_interval(4 / 6, 3), 3))
+
+
+def test_when_a_bootstrap_has_too_few() -> None:
+    """Below 20 lesions always; of 100, where fewer than 10 are hit or missed."""
+    assert too_few(0.5, 19) and not too_few(0.5, 20)
+    assert [too_few(share, 100) for share in (0.09, 0.11, 0.89, 0.91)] == [True, False, False, True]
 
 
 def test_photographs_again_do_not_make_it_narrower() -> None:
