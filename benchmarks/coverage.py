@@ -96,7 +96,7 @@ def main(
     cells = [(few, recall, alike) for few in FEW for recall in RECALLS for alike in ALIKE]
     jobs = [(*cell, number) for cell in cells for number in numbers]
     alone = run(partial(one_class, resamples=resamples, seed=seed), jobs, workers, "one class")
-    sample = draw(np.random.default_rng(seed), test_lesions())
+    sample = draw(np.random.default_rng(seed), lesions_in_test())
     result = {
         "machine": machine(),
         "simulations": simulations,
@@ -104,7 +104,7 @@ def main(
         "seed": seed,
         "standard_error_at_95": round(float(np.sqrt(0.95 * 0.05 / simulations)), 4),
         "images": len(sample.targets),
-        "lesions": dict(zip(CLASSES, test_lesions().tolist(), strict=True)),
+        "lesions": dict(zip(CLASSES, lesions_in_test().tolist(), strict=True)),
         "truth": {name: round(value, 4) for name, value in truth.items()},
         "coverage": summary(parts),
         "one_class": [
@@ -116,7 +116,7 @@ def main(
     print(json.dumps(result, indent=2))
 
 
-def test_lesions() -> np.ndarray:
+def lesions_in_test() -> np.ndarray:
     """Lesions of each class in a test part, int [classes]."""
     return np.round(TEST * LESIONS.sum(axis=1)).astype(int)
 
@@ -156,9 +156,9 @@ def measures(part: Part, weights: np.ndarray | None = None) -> dict[str, np.ndar
     }
 
 
-def true_values(seed: int) -> dict[str, float]:
-    """What the measures tend to."""
-    part = draw(np.random.default_rng(derived(seed, 0)), TRUTH * test_lesions())
+def true_values(seed: int, times: int = TRUTH) -> dict[str, float]:
+    """What the measures tend to: of a part that is so many times as large."""
+    part = draw(np.random.default_rng(derived(seed, 0)), times * lesions_in_test())
     return {name: float(value[0]) for name, value in measures(part).items()}
 
 
@@ -170,7 +170,7 @@ Found = dict[str, dict[str, tuple[bool, float]]]
 
 def one_part(number: int, resamples: int, truth: dict[str, float], seed: int) -> Found:
     """Intervals of one simulated test part."""
-    part = draw(np.random.default_rng(derived(seed, 1, number)), test_lesions())
+    part = draw(np.random.default_rng(derived(seed, 1, number)), lesions_in_test())
     made: Intervals = {
         name: percentiles(partial(measures, part), groups, part.targets, resamples, derived(seed, 2, number))
         for name, groups in (("groups", part.lesions), ("images", np.arange(len(part.targets))))
