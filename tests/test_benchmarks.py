@@ -6,6 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.conformal_coverage import Pool, calibration_rows
+from benchmarks.conformal_coverage import coverage as sets_coverage
+from benchmarks.coverage import (
+    LESIONS,
+    draw,
+    held,
+    lesions_in_test,
+    measures,
+    one_class,
+    one_part,
+    summary,
+    true_values,
+)
 from benchmarks.uncertainty import MEASURES, areas, scores, trained_without
 from derm.embedding.features import Features
 from derm.params import load
@@ -48,3 +61,66 @@ def test_every_class_can_be_left_out_and_the_unknown_is_told(
     told = areas(known, unknown)
     assert set(told) == set(MEASURES)
     assert min(told["entropy"], told["aleatoric"], told["unsure"]) > 0.9 and told["epistemic"] < 0.5
+
+
+def test_a_simulated_test_part_is_as_large_as_that_of_ham10000() -> None:
+    assert (LESIONS.sum(), (LESIONS @ np.arange(1, 7)).tolist()) == (7470, [327, 514, 1099, 115, 1113, 6705, 142])
+    part = draw(np.random.default_rng(0), lesions_in_test())
+    assert len(np.unique(part.lesions)) == 1495 and 1950 < len(part.targets) < 2080
+    first = np.unique(part.lesions, return_index=True)[1]
+    assert np.bincount(part.targets[first]).tolist() == lesions_in_test().tolist()
+    np.testing.assert_array_equal(part.targets[first][part.lesions], part.targets)
+
+
+def test_images_of_a_simulated_lesion_are_as_alike_as_is_said() -> None:
+    part = draw(np.random.default_rng(0), 10 * lesions_in_test())
+    images = np.bincount(part.lesions)
+    pairs = np.flatnonzero((images[part.lesions] == 2) & (part.targets == 5))
+    first, second = part.logits[pairs].reshape(-1, 2, 7).swapaxes(0, 1)
+    found = [np.corrcoef(first[:, k], second[:, k])[0, 1] for k in range(7)]
+    np.testing.assert_allclose(found, 0.65, atol=0.06)
+
+
+def test_simulated_intervals_tell_lesions_from_images() -> None:
+    """Of few simulations only what no chance explains: widths, and a recall near 1 among few lesions."""
+    truth = true_values(1, times=20)
+    assert set(truth) == set(measures(draw(np.random.default_rng(0), lesions_in_test())))
+    found = summary([one_part(number, 100, truth, 1) for number in range(4)])
+    for name in ("balanced_accuracy", "macro_auc", "melanoma_auc"):
+        assert found[name]["groups"]["width"] > 1.08 * found[name]["images"]["width"]
+    alone = summary([one_class((10, 0.95, 1.0, number), 100, 1) for number in range(100)])["recall"]
+    assert alone["groups"]["coverage"] < 0.65 and alone["images"]["coverage"] < 0.65
+    assert alone["wilson"]["coverage"] > 0.85 and alone["rule"] == alone["wilson"]
+    assert held((0.2, 0.5), 0.5)[0] and held((0.2, 0.5), 0.3)[1] == pytest.approx(0.3) and not held((0.2, 0.5), 0.6)[0]
+
+
+def lesions_pool() -> Pool:
+    """Two classes; a lesion has one image or three; groups of one lesion, and some of two."""
+    generator = np.random.default_rng(2)
+    lesions = np.repeat(np.arange(400), generator.choice([1, 3], 400))
+    targets = (lesions < 60).astype(int)
+    own = 1.5 * generator.normal(size=(400, 2))[lesions]
+    logits = 2 * np.eye(2)[targets] + own + 0.5 * generator.normal(size=(len(lesions), 2))
+    groups = np.where((lesions >= 60) & (lesions < 100), lesions // 2 * 2, lesions)
+    return Pool(logits, targets, lesions.astype(str), groups.astype(str), share=0.4)
+
+
+def test_calibration_is_drawn_by_group_and_class() -> None:
+    pool = lesions_pool()
+    drawn = calibration_rows(pool, seed=1)
+    for group in np.unique(pool.groups):
+        assert len(np.unique(drawn[pool.groups == group])) == 1
+    chosen = [len(np.unique(pool.groups[drawn & (pool.targets == k)])) for k in (0, 1)]
+    assert chosen == [round(0.4 * 320), 24]
+    assert (drawn != calibration_rows(pool, seed=2)).any()
+
+
+def test_sets_cover_what_is_promised() -> None:
+    """With 24 calibration lesions ceil(25 x .9) / 25 = .92. With 6 nothing is promised: 6 of 7 is what can be had."""
+    pool = lesions_pool()
+    table = sets_coverage(pool, ["a", "b"], 0.1, 300, seed=1).set_index("diagnosis")
+    assert table["lesions"]["b"] == 24 and table["promised"]["b"] == pytest.approx(0.92)
+    assert table["within"].all() and (table["standard_error"] < 0.008).all()
+    few = sets_coverage(pool._replace(share=0.1), ["a", "b"], 0.1, 300, seed=1).set_index("diagnosis")
+    assert few["missing"]["b"] == 3 and few["promised"]["b"] == pytest.approx(6 / 7)
+    assert few["covered"]["b"] == pytest.approx(6 / 7, abs=0.025)

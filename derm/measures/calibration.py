@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar
-from scipy.special import expit, log_softmax, logit
+from scipy.optimize import brentq
+from scipy.special import expit, logit, softmax
 
 from derm.measures.weighted import (
     brier_score,
@@ -59,11 +59,18 @@ def calibration_slope(probabilities: np.ndarray, targets: np.ndarray, weights: n
     log_p, rows = np.log(probabilities.clip(LEAST)), np.arange(len(targets))
 
     def slope(weight: np.ndarray) -> float:
-        def loss(log_slope: float) -> float:
-            return -float(log_softmax(np.exp(log_slope) * log_p, axis=1)[rows, targets] @ weight)
+        def gap(tried: float) -> float:
+            """The derivative of the log-loss: what the truth's log-probability would be if it were told, less what it
+            is. It rises with the slope."""
+            told = softmax(tried * log_p, axis=1)
+            return float(((told * log_p).sum(axis=1) - log_p[rows, targets]) @ weight)
 
-        found: Any = minimize_scalar(loss, bounds=(-np.log(STEEPEST), np.log(STEEPEST)), method="bounded")
-        return float(np.exp(found.x))
+        if gap(1 / STEEPEST) >= 0:
+            return 1 / STEEPEST
+        if gap(STEEPEST) <= 0:
+            return STEEPEST
+        root: Any = brentq(gap, 1 / STEEPEST, STEEPEST, xtol=1e-12)
+        return root
 
     return np.array([slope(weight) for weight in unit_weights(len(targets), weights)])
 

@@ -83,6 +83,22 @@ def test_nineteen_of_twenty_intervals_hold_the_truth() -> None:
     assert 0.90 < held / 300 < 0.98
 
 
+def test_resampling_lesions_covers_a_recall_and_resampling_images_does_not() -> None:
+    """400 datasets of 60 lesions with 1, 2 or 6 photographs, of which all but one in ten are right or wrong together:
+    the 95 % interval of the share that is right."""
+    generator, truth, covered = np.random.default_rng(8), 0.7, {"lesions": 0, "images": 0}
+    for seed in range(400):
+        lesions = np.repeat(np.arange(60), generator.choice([1, 2, 6], 60))
+        own, alone = generator.random(60) < truth, generator.random(len(lesions)) < truth
+        right = np.where(generator.random(len(lesions)) < 0.1, alone, own[lesions])
+        for name, groups in (("lesions", lesions), ("images", np.arange(len(lesions)))):
+            drawn = mean_of(right.astype(float))(group_weights(groups, np.zeros(len(lesions)), 300, seed))["mean"]
+            low, high = np.percentile(drawn, [2.5, 97.5])
+            covered[name] += low <= truth <= high
+    assert 0.90 < covered["lesions"] / 400 < 0.98
+    assert covered["images"] / 400 < 0.8
+
+
 def test_numbers_that_cannot_be_computed() -> None:
     """NaN in some resamples is passed over; NaN in all stays NaN."""
 

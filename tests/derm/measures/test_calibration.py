@@ -1,5 +1,7 @@
 """Calibration against simulations that are honest, too sure or shifted, by hand, and against scikit-learn."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.special import expit, logit, softmax
@@ -37,6 +39,26 @@ def test_classwise_is_no_more_than_noise_where_probabilities_are_honest() -> Non
     assert classwise_calibration_error(*drawn(stretch=2.0))[0] > 0.05
 
 
+def test_the_slope_by_hand() -> None:
+    """Told .8 of ten of which seven are hit: log-odds of .8 times the slope are those of .7."""
+    probabilities, targets = np.tile([0.2, 0.8], (10, 1)), np.repeat([1, 0], [7, 3])
+    assert calibration_slope(probabilities, targets) == pytest.approx([logit(0.7) / logit(0.8)], abs=1e-9)
+    # A miss thrice: seven of sixteen, and the slope would be negative: the least there is.
+    weights = np.array([[1.0] * 7 + [3.0] * 3])
+    assert calibration_slope(probabilities, targets, weights) == pytest.approx([1 / 50], abs=1e-9)
+    assert calibration_slope(probabilities[:7], targets[:7]) == pytest.approx([50], abs=1e-9)
+
+
+def test_the_slope_of_two_classes_is_that_of_logistic_regression() -> None:
+    generator = np.random.default_rng(4)
+    told = generator.uniform(0.02, 0.98, 500)
+    hit, weights = generator.random(500) < expit(0.6 * logit(told)), generator.integers(0, 3, 500).astype(float)
+    oracle: Any = LogisticRegression(C=np.inf, tol=1e-12, solver="newton-cholesky", fit_intercept=False)
+    oracle.fit(logit(told)[:, None], hit, sample_weight=weights)
+    found = calibration_slope(np.stack([1 - told, told], axis=1), hit.astype(int), weights[None])
+    assert found == pytest.approx([oracle.coef_[0, 0]], abs=1e-9)
+
+
 @pytest.mark.parametrize("stretch", [0.5, 1.0, 2.0])
 def test_the_slope_undoes_the_stretch(stretch: float) -> None:
     assert calibration_slope(*drawn(stretch=stretch)) == pytest.approx([1 / stretch], rel=0.04)
@@ -57,8 +79,9 @@ def test_slope_and_intercept_are_those_of_logistic_regression() -> None:
     generator = np.random.default_rng(2)
     told = generator.uniform(0.02, 0.98, 600)
     hit = generator.random(600) < expit(0.6 * logit(told) - 0.8)
-    oracle = LogisticRegression(C=np.inf, tol=1e-12, max_iter=10_000).fit(logit(told)[:, None], hit)
-    assert slope_and_intercept(told, hit) == pytest.approx((oracle.coef_[0, 0], oracle.intercept_[0]), abs=1e-5)
+    oracle: Any = LogisticRegression(C=np.inf, tol=1e-12, solver="newton-cholesky")
+    oracle.fit(logit(told)[:, None], hit)
+    assert slope_and_intercept(told, hit) == pytest.approx((oracle.coef_[0, 0], oracle.intercept_[0]), abs=1e-9)
     assert all(np.isnan(slope_and_intercept(told, np.zeros(600, dtype=bool))))
 
 
@@ -66,8 +89,10 @@ def test_the_table_by_class() -> None:
     probabilities, targets = drawn(stretch=2.0)
     table = by_class(probabilities, targets, ["bcc", "mel", "nv"]).set_index("diagnosis")
     assert list(table["images"]) == np.bincount(targets).tolist()
-    assert table["told"]["mel"] == pytest.approx(probabilities[:, 1].mean())
-    assert table["happened"]["mel"] == pytest.approx((targets == 1).mean())
+    assert table["told"]["mel"] == pytest.approx(probabilities[:, 1].mean(), abs=1e-9)
+    assert table["happened"]["mel"] == pytest.approx((targets == 1).mean(), abs=1e-9)
+    line = slope_and_intercept(probabilities[:, 2], targets == 2)
+    assert (table["slope"]["nv"], table["intercept"]["nv"]) == line
     assert (table["slope"] < 0.8).all()
 
 
@@ -77,6 +102,13 @@ def test_honest_probabilities_lie_within_what_is_drawn_from_them_and_sure_ones_d
         values = if_perfect(probabilities, np.arange(1500), draws=200, seed=1)
         low, high = np.percentile(values, [2.5, 97.5])
         assert (low <= expected_calibration_error(probabilities, targets)[0] <= high) == within
+
+
+def test_the_error_of_perfect_probabilities_by_hand() -> None:
+    """One image told .7 of class 0: the error is .3 if it is (seven times in ten), and .7 if not; .42 in the mean."""
+    values = if_perfect(np.array([[0.7, 0.3]]), np.array(["a"]), draws=4000, seed=1)
+    assert np.unique(values) == pytest.approx([0.3, 0.7])
+    assert values.mean() == pytest.approx(0.42, abs=0.015)
 
 
 def test_photographs_of_one_lesion_get_one_label() -> None:

@@ -10,11 +10,14 @@ from sklearn import metrics
 
 from derm.errors import UserError
 from derm.files import read_csv, write_csv
+from derm.measures import weighted
+from derm.measures.calibration import classwise_calibration_error
 from derm.measures.headline import headline, nested
 from derm.measures.per_class import class_table, per_class
 from tests.derm.measures.data import random_predictions
 
 CLASSES = ["bcc", "mel", "nv", "vasc"]
+NOT: Any = False
 
 # DESIGN.md, section 4; accuracy and macro F1 of the decision beside its balanced accuracy
 GENERAL = {"accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_auc"}
@@ -88,6 +91,7 @@ def test_values_are_those_of_scikit_learn(seed: int) -> None:
             "weighted_f1": metrics.f1_score(y, predicted, average="weighted", **w),
             "macro_auc": np.mean([metrics.roc_auc_score(y == k, probabilities[:, k], **w) for k in range(4)]),
             "nll": metrics.log_loss(y, probabilities, **w),
+            "brier": metrics.brier_score_loss(y, probabilities, labels=range(4), scale_by_half=NOT, **w),
             "melanoma.auc": metrics.roc_auc_score(y == 1, probabilities[:, 1], **w),
             "melanoma.average_precision": metrics.average_precision_score(y == 1, probabilities[:, 1], **w),
             "melanoma.sensitivity": metrics.recall_score(y == 1, predicted == 1, **w),
@@ -103,7 +107,7 @@ def test_values_are_those_of_scikit_learn(seed: int) -> None:
             "flag.precision": metrics.precision_score(y == 1, flag, **w),
         }
         for name, value in expected.items():
-            assert numbers[name][index] == pytest.approx(value), name
+            assert numbers[name][index] == pytest.approx(value, abs=1e-9), name
 
 
 def test_per_class_values_are_those_of_scikit_learn() -> None:
@@ -119,7 +123,7 @@ def test_per_class_values_are_those_of_scikit_learn() -> None:
             "auc": metrics.roc_auc_score(y, table[f"p_{name}"], **w),
         }
         for measure, value in expected.items():
-            assert numbers[f"{name}.{measure}"][0] == pytest.approx(value), (name, measure)
+            assert numbers[f"{name}.{measure}"][0] == pytest.approx(value, abs=1e-9), (name, measure)
 
 
 def test_unweighted_is_one_resample() -> None:
@@ -147,6 +151,46 @@ def test_one_class_alone_has_a_macro_auc_of_nan() -> None:
 def test_nested_leaves_out_what_is_nan() -> None:
     numbers = {"a": np.float64(1.5), "b.c": 2.0, "b.d": np.nan, "b.e.f": 0.0, "g.h": float("nan")}
     assert nested(numbers) == {"a": 1.5, "b": {"c": 2.0, "e": {"f": 0.0}}}
+
+
+def test_the_other_numbers_are_those_of_their_functions() -> None:
+    """Which class, which bins and which level they are asked for; the functions have tests of their own."""
+    table, weights = predictions()
+    probabilities, y = table[[f"p_{name}" for name in CLASSES]].to_numpy(), table["target"].to_numpy()
+    scores, positive = probabilities[:, 1], y == 1
+    expected = {
+        "ece": weighted.expected_calibration_error(probabilities, y, weights, 7),
+        "classwise_ece": classwise_calibration_error(probabilities, y, weights, 7),
+        "melanoma.partial_auc_above_80_sensitivity": weighted.partial_area_under_roc(scores, positive, 0.8, weights),
+        "melanoma.specificity_at_95_sensitivity": weighted.specificity_at_sensitivity(scores, positive, 0.95, weights),
+        "melanoma.sensitivity_at_95_specificity": weighted.sensitivity_at_specificity(scores, positive, 0.95, weights),
+    }
+    numbers = headline(table, CLASSES, "mel", weights, bins=7)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(numbers[name], value)
+
+
+def test_the_table_by_class_by_hand() -> None:
+    """Class 0: of images of lesions a, a, b two are told; class 1: of c and d one, and c is told as 0. A bootstrap of
+    two draws, the data itself and the data without lesion b: recall 2/3 and 1."""
+    given = pd.DataFrame(
+        {
+            "target": [0, 0, 0, 1, 1],
+            "predicted": [0, 0, 1, 0, 1],
+            "group": ["a", "a", "b", "c", "d"],
+            "p_x": [0.9, 0.6, 0.4, 0.7, 0.1],
+            "p_y": [0.1, 0.4, 0.6, 0.3, 0.9],
+        }
+    )
+    rows = class_table(given, ["x", "y"], np.array([[1.0] * 5, [1, 1, 0, 1, 1]]), "test").to_dict("records")
+    assert [(row["diagnosis"], row["images"], row["groups"]) for row in rows] == [("x", 3, 2), ("y", 2, 2)]
+    first = rows[0]
+    assert (first["sensitivity"], first["specificity"], first["precision"]) == pytest.approx((2 / 3, 1 / 2, 2 / 3))
+    # Of the 6 pairs of an x and a y, .6 and .4 lie below .7.
+    assert (first["f1"], first["auc"]) == pytest.approx((2 / 3, 4 / 6))
+    # 2.5 and 97.5 % of the way from 2/3 to 1.
+    ends = (first["sensitivity_low"], first["sensitivity_high"])
+    assert ends == pytest.approx((2 / 3 + 0.025 / 3, 2 / 3 + 0.975 / 3))
 
 
 def test_the_table_by_class_is_empty_where_a_class_is_neither_true_nor_predicted(tmp_path: Path) -> None:

@@ -23,6 +23,27 @@ def test_net_benefit_by_hand() -> None:
     np.testing.assert_allclose(net_benefit_of_all(positive, np.array([0.1, 0.2])), [[0.2 - 0.8 / 9, 0.0]], atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("threshold", "of_history", "of_all"),
+    [
+        (0.05, 0.025614035087719297, 0.09473684210526317),
+        (0.10, 0.018518518518518517, 0.04444444444444445),
+        (0.15, 0.010588235294117645, -0.011764705882352927),
+        (0.20, 0.0016666666666666635, -0.07499999999999998),
+        (0.35, -0.033333333333333354, -0.32307692307692315),
+    ],
+)
+def test_net_benefit_of_a_published_example(threshold: float, of_history: float, of_all: float) -> None:
+    """Who should have a biopsy: 750 patients of whom 14 % have cancer, and of whom a family history tells 3.2 % rightly
+    and 12.13 % wrongly. The worked example of decisioncurveanalysis.org; values as the R package dcurves gives them
+    (github.com/MSKCC-Epi-Bio/dcurves, dcurves/data/r_dca_famhistory.csv)."""
+    cancer = np.repeat([True, False], [105, 645])
+    history = np.concatenate([np.repeat([1.0, 0.0], [24, 81]), np.repeat([1.0, 0.0], [91, 554])])
+    at = np.array([threshold])
+    assert net_benefit(history, cancer, at)[0, 0] == pytest.approx(of_history, abs=1e-12)
+    assert net_benefit_of_all(cancer, at)[0, 0] == pytest.approx(of_all, abs=1e-12)
+
+
 def test_a_weight_of_two_is_an_image_twice() -> None:
     scores, positive = drawn(50)
     weights = np.random.default_rng(1).integers(0, 3, (4, 50)).astype(float)

@@ -18,8 +18,10 @@ NOT: Any = False
 def by_resample(seed: int, ours: Callable, oracle: Callable) -> None:
     """ours(predictions, weights) -> [resamples] must be oracle(predictions, one row of weights) for each."""
     given = random_predictions(seed)
-    np.testing.assert_allclose(ours(given, given.weights), [oracle(given, row) for row in given.weights])
-    np.testing.assert_allclose(ours(given, None), [oracle(given, np.ones(len(given.targets)))])
+    for weights in (given.weights, None):
+        rows = np.ones((1, len(given.targets))) if weights is None else weights
+        found, expected = ours(given, weights), [oracle(given, row) for row in rows]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 
 
 COUNTED = {
@@ -104,6 +106,29 @@ def test_partial_area_by_hand() -> None:
     assert weighted.partial_area_under_roc(np.array([0.9, 0.1]), positive)[0] == pytest.approx(0.2)
     assert weighted.partial_area_under_roc(np.array([0.5, 0.5]), positive)[0] == pytest.approx(0.02)
     assert weighted.partial_area_under_roc(np.array([0.1, 0.9]), positive)[0] == pytest.approx(0)
+
+
+# The ROC curve of NDKA for the outcome of 113 patients (data set aSAH of pROC, Robin et al. 2011, BMC Bioinformatics
+# 12:77), read off the sensitivities and specificities in pROC's own tests: patients by rising NDKA, poor outcome (P)
+# or good (G), those of one value together.
+NDKA = (
+    "G P G G P P P G G G G G G G G G P G G G G G G P P G G P G GG G P PG G G G G P G G P G G G G G G P P P G P G G "
+    "P G G G G G P G PG G G P G G P P G P P G G PG P P G G G P G G G G P P P P G G P G G G P P P P G G P G P G P G "
+    "P"
+)
+
+
+@pytest.mark.parametrize(
+    ("least", "published"),
+    [(0.0, 0.611957994579946), (0.9, 0.0037940379403794), (0.8, 0.0037940379403794 + 0.0242547425474255)],
+)
+def test_partial_area_of_a_published_example(least: float, published: float) -> None:
+    """By pROC's own tests (github.com/xrobin/pROC, tests/testthat/test-auc.R): the whole area, and the areas at
+    sensitivities of .9 to 1 and of .8 to .9 (`partial.auc.focus = "se"`)."""
+    scores = np.array([place for place, values in enumerate(NDKA.split()) for _ in values], dtype=float)
+    poor = np.array([value == "P" for value in NDKA.replace(" ", "")])
+    assert (poor.sum(), len(poor)) == (41, 113)
+    assert weighted.partial_area_under_roc(scores, poor, least)[0] == pytest.approx(published, abs=1e-12)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -234,6 +259,7 @@ def test_f1_of_classes_that_are_absent_is_that_of_scikit_learn(seed: int) -> Non
         each = np.full(6, np.nan)
         each[there] = metrics.f1_score(truth, said, average=EACH, labels=there)
         assert np.isnan(each).tolist() == [False] * 4 + [index == 1, True]
-        np.testing.assert_allclose(weighted.f1_scores(counts)[index], each)
-        assert weighted.macro_f1(counts)[index] == pytest.approx(metrics.f1_score(truth, said, average="macro"))
-        assert weighted.weighted_f1(counts)[index] == pytest.approx(metrics.f1_score(truth, said, average="weighted"))
+        np.testing.assert_allclose(weighted.f1_scores(counts)[index], each, rtol=0, atol=1e-9)
+        for ours, average in ((weighted.macro_f1, "macro"), (weighted.weighted_f1, "weighted")):
+            expected = metrics.f1_score(truth, said, average=average)
+            assert ours(counts)[index] == pytest.approx(expected, abs=1e-9)
