@@ -10,6 +10,7 @@ from pydantic import Field
 from derm.decisions.conformal import prediction_sets
 from derm.decisions.outcome import calibration_file, outcomes, read_calibration
 from derm.embedding.features import read_features
+from derm.evaluation.outside import write_outside
 from derm.evaluation.sets import set_numbers, write_sets
 from derm.evaluation.worth import write_worth
 from derm.figures import confusion_matrix, curves_by_class, reliability
@@ -21,6 +22,7 @@ from derm.measures.bootstrap import group_weights, intervals
 from derm.measures.curves import precision_recall_points, reliability_bins, roc_points
 from derm.measures.headline import headline, nested
 from derm.measures.per_class import class_table
+from derm.out_of_distribution.distance import read_out_of_distribution
 from derm.params import Section, load
 from derm.task import TaskParams, make_task
 from derm.uncertainty import UncertaintyParams, logit_samples, uncertainty
@@ -46,6 +48,7 @@ def main() -> None:
     heads = {name: read_head(head_file(name)) for name in head_names()}
     calibrations = {name: read_calibration(calibration_file(name)) for name in heads}
     metrics, tables, beside = {}, [], []
+    distribution = read_out_of_distribution()
     for part in PARTS:
         rows = split[split["part"] == part].merge(images, on="image_id", suffixes=("", "_of_image"))
         given = {name: head.inputs(features, rows) for name, head in heads.items()}
@@ -54,7 +57,8 @@ def main() -> None:
         samples = logit_samples(heads[HEAD], given[HEAD], uncertain)
         doubt = uncertainty(samples, calibrations[HEAD].calibrator, classes)
         predictions = pd.concat([known, told[HEAD]], axis=1)
-        write_csv(Path(f"data/predictions/{part}.csv"), pd.concat([predictions, doubt], axis=1))
+        far = distribution.told(features.pooled[features.rows(rows["image_id"])])
+        write_csv(Path(f"data/predictions/{part}.csv"), pd.concat([predictions, doubt, far], axis=1))
         groups, targets = predictions["group"].to_numpy(), predictions["target"].to_numpy()
         weights = group_weights(groups, targets, params.resamples, params.seed)
         for name, table in told.items():
@@ -73,6 +77,9 @@ def main() -> None:
         aged = predictions.assign(age=rows["age"])
         sets = write_sets(aged, by_one, classes, conformal.alpha, params.seed, PLOTS, part)
         metrics[part] |= {"conformal": set_numbers(sets, task.positive)}
+        outside = write_outside(far, rows, distribution.threshold, weights, params.seed, PLOTS, part)
+        metrics[part] |= nested(dict(zip(outside["metric"], outside["value"], strict=True)))
+        tables[-1] = pd.concat([tables[-1], outside.assign(part=part)])
     write_csv(PLOTS / "intervals.csv", pd.concat(tables)[["part", "metric", "value", "low", "high"]].dropna())
     # With metadata: the fusion beside what the image alone and the metadata alone would do.
     write_csv(PLOTS / "heads.csv", pd.concat(beside)[["head", "part", "metric", "value", "low", "high"]].dropna())
