@@ -68,7 +68,7 @@ def main(
             scores = {part: scorer(known[part]) for part in ("calibration", *asked)}
             threshold = fit_threshold(scores["calibration"], lesions_of(parts["calibration"]), params).score
             far = {kind: scorer(pictures) for kind, pictures in unknown.items()}
-            left_out = {part: held_out(fit, known, targets, classes, part) for part in asked}
+            left_out = held_out(fit, known, targets, classes, asked)
             told[name] = {
                 part: {
                     "auroc": {kind: area(scores[part], values) for kind, values in far.items()},
@@ -132,14 +132,16 @@ def held_out(
     known: dict[str, np.ndarray],
     targets: dict[str, np.ndarray],
     classes: list[str],
-    part: str,
-) -> dict[str, float]:
-    """AUROC of each class for a distance that was fitted without it."""
-    found = {}
+    asked: list[str],
+) -> dict[str, dict[str, float]]:
+    """AUROC in each part, of each class, for a distance that was fitted without it."""
+    found: dict[str, dict[str, float]] = {part: {} for part in asked}
     for index, name in enumerate(classes):
-        kept, out = targets["train"] != index, targets[part] == index
-        scores = fit(known["train"][kept], targets["train"][kept])(known[part])
-        found[name] = area(scores[~out], scores[out])
+        kept = targets["train"] != index
+        scorer = fit(known["train"][kept], targets["train"][kept])
+        for part in asked:
+            scores, out = scorer(known[part]), targets[part] == index
+            found[part][name] = area(scores[~out], scores[out])
     return found
 
 
