@@ -14,6 +14,9 @@ from derm.files import write_figure
 from derm.measures.bootstrap import intervals
 from derm.out_of_distribution.distance import Threshold
 
+# Of the histogram, at most one more.
+BARS = 40
+
 
 def outside_numbers(outside: np.ndarray, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """`ood.outside`: the share of the images (1 outside, 0 inside) that is, float64 [resamples]."""
@@ -45,7 +48,10 @@ def outside_figure(told: pd.DataFrame, threshold: Threshold, part: str) -> Figur
     count, every = int(outside.sum()), len(told)
     interval = binomtest(count, every).proportion_ci(method="wilson")
     figure, axes = plain_axes(6.4, 3.6, f"{part}: distance from the training images, {every:,} lesions")
-    edges = np.histogram_bin_edges(scores, bins=40)
+    width = float(np.ptp(scores)) / BARS or 1.0
+    first, last = np.floor((scores.min() - threshold.score) / width), np.ceil((scores.max() - threshold.score) / width)
+    # One of them is the threshold.
+    edges = threshold.score + width * np.arange(first, max(last, first + 1) + 1)
     told_outside = f"outside: {count / every:.1%} [{interval.low:.1%}, {interval.high:.1%}]"
     axes.hist(
         [scores[~outside], scores[outside]],
@@ -58,5 +64,5 @@ def outside_figure(told: pd.DataFrame, threshold: Threshold, part: str) -> Figur
     axes.axvline(threshold.score, color="0.3", linestyle="--", linewidth=1, label=words)
     axes.set_xlabel("Mahalanobis distance (standard deviations)")
     axes.set_ylabel("lesions")
-    axes.legend(frameon=False, fontsize=8)
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=3)
     return figure

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from derm.decisions.outcome import CALIBRATION
 from derm.errors import UserError
@@ -82,8 +82,8 @@ def read_out_of_distribution(path: Path = FILE) -> OutOfDistribution:
         cloud, threshold = Cloud(**tensors), Threshold.model_validate(manifest)
         shapes = [cloud.mean.shape, cloud.scale.shape, cloud.axes.shape, cloud.variances.shape, cloud.rest.shape]
         dim, count = cloud.axes.shape
-    except (TypeError, ValueError, ValidationError):
-        shapes, dim, count = [], 0, 0
-    if shapes != [(dim,), (dim,), (dim, count), (count,), (1,)]:
-        raise UserError(f"{path} does not hold the distances of this version: run `dvc repro calibrate`")
+        if shapes != [(dim,), (dim,), (dim, count), (count,), (1,)]:
+            raise ValueError("arrays that do not belong together")
+    except (TypeError, ValueError):  # a ValidationError is a ValueError
+        raise UserError(f"{path} does not hold the distances of this version: run `dvc repro calibrate`") from None
     return OutOfDistribution(cloud, threshold)

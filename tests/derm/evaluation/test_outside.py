@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from matplotlib.patches import Rectangle
 
 from derm.evaluation.outside import outside_figure, outside_numbers, write_outside
@@ -36,17 +37,18 @@ def test_value_interval_and_picture_are_written(tmp_path: Path) -> None:
 
 
 def test_the_picture_counts_lesions_and_names_the_threshold() -> None:
-    (axes,) = outside_figure(TOLD.iloc[:17], THRESHOLD, "val").axes
+    figure = outside_figure(TOLD.iloc[:17], THRESHOLD, "val")
+    (axes,) = figure.axes
     bars = [bar for bar in axes.patches if isinstance(bar, Rectangle)]
     assert sum(bar.get_height() for bar in bars) == 17
-    legend = axes.get_legend()
-    assert legend is not None
-    words = " ".join(text.get_text() for text in legend.get_texts())
+    assert any(abs(bar.get_x() - 3) < 1e-9 for bar in bars), "a bar lies on both sides of the threshold"
+    words = " ".join(text.get_text() for text in figure.legends[0].get_texts())
     # Wilson's interval of 1 in 17 by hand: (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n)
     assert "inside: 16 lesions" in words and "outside: 5.9% [1.0%, 27.0%]" in words
     assert "95% of 40 calibration lesions" in words
     assert axes.get_xlabel() and axes.get_ylabel() == "lesions" and "17 lesions" in axes.get_title()
 
 
-def test_nobody_outside_can_be_drawn() -> None:
-    assert outside_figure(TOLD.iloc[:5], THRESHOLD, "val").axes[0].get_title()
+@pytest.mark.parametrize("rows", [slice(5), slice(15, 16), slice(19, 20)])
+def test_nobody_outside_a_single_lesion_and_all_outside_can_be_drawn(rows: slice) -> None:
+    assert outside_figure(TOLD.iloc[rows], THRESHOLD, "val").axes[0].get_title()
