@@ -45,7 +45,7 @@ def fit_cloud(pooled: np.ndarray) -> Cloud:
     """From the features [n, views, dim] of the training part.
 
     Mahalanobis distance (Lee et al. 2018, arXiv 1807.03888), here from the one mean of all classes: from the nearest of
-    the classes' means it tells the unknown no better. The covariance is shrunk (Ledoit and Wolf 2004, A
+    the classes' means it tells an unknown class hardly better (`benchmarks.out_of_distribution`). The covariance is shrunk (Ledoit and Wolf 2004, A
     well-conditioned estimator for large-dimensional covariance matrices); of it the AXES of largest variance are kept,
     and the mean of the others, as in probabilistic PCA (Tipping and Bishop 1999).
     """
