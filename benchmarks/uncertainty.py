@@ -9,7 +9,6 @@ beside mutual information, which would have to beat them to be worth its passes.
 """
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,18 +16,13 @@ import numpy as np
 import pandas as pd
 import torch
 import typer
-from PIL import Image
 from scipy.special import softmax
-from sklearn.datasets import load_sample_images
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.machine import machine
+from benchmarks.strange_pictures import embed, scikit_learn_pictures, tiles, uniform_noise
 from derm.calibration.scaling import NoCalibrator
-from derm.device import choose_device
 from derm.embedding.features import Features, read_features
-from derm.embedding.forward import Forward, make_ready
-from derm.encoders.params import EncoderParams
-from derm.encoders.registry import build_for_features
 from derm.files import read_csv
 from derm.heads.head import Head
 from derm.heads.inputs import Inputs
@@ -42,7 +36,6 @@ from derm.training.fit import TrainingSections, fit_head
 from derm.training.params import TrainParams
 from derm.uncertainty import UncertaintyParams, logit_samples, uncertainty
 
-TILES = 200
 # Mutual information, expected entropy, their sum, and one less the largest probability.
 MEASURES = ("epistemic", "aleatoric", "entropy", "unsure")
 
@@ -63,8 +56,8 @@ def main(
     images, features = read_images(), read_features()
     split = read_csv(Path("data/split/split.csv"), target=int)
     task = make_task(images, load("task", TaskParams))
-    strange = {"photographs": photographs(), "noise": noise()}
-    embedded = {name: embed(tiles, features) for name, tiles in strange.items()}
+    strange = {"photographs": tiles(scikit_learn_pictures()), "noise": uniform_noise()}
+    embedded = {name: embed(pictures, features) for name, pictures in strange.items()}
     found: dict[str, dict[str, float]] = {}
     sums: dict[str, list[dict[str, float]]] = {name: [] for name in strange}
     val = split[split["part"] == "val"]
@@ -121,37 +114,6 @@ def areas(known: pd.DataFrame, unknown: pd.DataFrame) -> dict[str, float]:
 def mean(rows: list[dict[str, float]]) -> dict[str, float]:
     """Column by column."""
     return {str(name): round(float(value), 3) for name, value in pd.DataFrame(rows).mean().items()}
-
-
-def photographs() -> list[Image.Image]:
-    """Tiles of 200x150 pixels out of two photographs: a temple and a flower."""
-    generator, pictures = np.random.default_rng(1), load_sample_images().images
-    tiles = []
-    for number in range(TILES):
-        picture = pictures[number % len(pictures)]
-        top = generator.integers(picture.shape[0] - 150)
-        left = generator.integers(picture.shape[1] - 200)
-        tiles.append(Image.fromarray(picture[top : top + 150, left : left + 200]))
-    return tiles
-
-
-def noise() -> list[Image.Image]:
-    """Uniform noise of 200x150 pixels."""
-    generator = np.random.default_rng(2)
-    return [Image.fromarray(generator.integers(0, 256, (150, 200, 3), dtype=np.uint8)) for _ in range(TILES)]
-
-
-def embed(tiles: Sequence[Image.Image], features: Features) -> np.ndarray:
-    """Float16 [n, 1, dim], as `featurize` would."""
-    manifest, device, blocks = features.manifest, choose_device(), []
-    encoders = build_for_features(load("encoder", EncoderParams), manifest["encoders"])
-    for encoder, size in zip(encoders, manifest["batch_size"], strict=True):
-        forward = Forward(make_ready(encoder, device), size, device)
-        batches = [tiles[start : start + size] for start in range(0, len(tiles), size)]
-        blocks.append(
-            np.concatenate([forward.launch([encoder.transform(tile) for tile in one])().pooled for one in batches])
-        )
-    return np.concatenate(blocks, axis=1)[:, None]
 
 
 if __name__ == "__main__":

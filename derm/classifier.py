@@ -23,6 +23,11 @@ from derm.heads.head import Head, read_head, write_head
 from derm.heads.inputs import Inputs
 from derm.heads.predict import image_logits
 from derm.heads.registry import head_kind
+from derm.out_of_distribution.distance import (
+    OutOfDistribution,
+    read_out_of_distribution,
+    write_out_of_distribution,
+)
 from derm.params import checked
 from derm.uncertainty import UncertaintyParams, logit_samples, uncertainty
 
@@ -41,6 +46,7 @@ class Classifier:
         features_manifest: dict[str, Any],
         head: Head,
         calibration: Calibration,
+        distribution: OutOfDistribution,
         uncertain: UncertaintyParams,
         synthetic: bool,
     ) -> None:
@@ -57,6 +63,7 @@ class Classifier:
         ]
         self.head = head
         self.calibration = calibration
+        self.distribution = distribution
         self.uncertain = uncertain
         self.synthetic = synthetic
 
@@ -84,7 +91,10 @@ class Classifier:
         if given:
             raise UserError(f"{given[0]}: the packaged classifier needs no such weights; leave them out")
         head, calibration = read_head(folder / "head.safetensors"), read_calibration(folder / "calibration.json")
-        return Classifier(encoders, description["features"], head, calibration, uncertain, description["synthetic"])
+        distribution = read_out_of_distribution(folder / "ood.safetensors")
+        return Classifier(
+            encoders, description["features"], head, calibration, distribution, uncertain, description["synthetic"]
+        )
 
     @property
     def classes(self) -> list[str]:
@@ -106,29 +116,35 @@ class Classifier:
 
         known: a row for each image with `age`, `sex` and `body_site` as text, empty where unknown; without it nothing
         is known. Columns: p_<class>..., predicted and decision (class index), flag (1 or 0; empty without a positive
-        class), then those of `derm.uncertainty.uncertainty`.
+        class), then those of `derm.uncertainty.uncertainty`, and ood_score and ood (1 or 0) of
+        `derm.out_of_distribution.distance.OutOfDistribution.told`.
         """
-        blocks = [
-            np.stack(
-                [self._embedded(encoder, [apply_view(image, view) for image in images], size) for view in self.views],
-                axis=1,
-            )
+        embedded = [
+            [self._embedded(encoder, [apply_view(image, view) for image in images], size) for view in self.views]
             for encoder, size in zip(self.encoders, self.batch_sizes, strict=True)
         ]
+        blocks = [np.stack([pooled for pooled, _ in views], axis=1) for views in embedded]
+        pooled = source = np.concatenate(blocks, axis=-1)
+        if self.token_pooling is not None:  # patch tokens, which are of one encoder alone
+            source = np.stack([tokens for _, tokens in embedded[0]], axis=1)
         metadata, encoding = None, self.head.shape.encoding
         if encoding is not None:
             metadata = encoding.encode(pd.DataFrame(index=range(len(images))) if known is None else known)
-        inputs = Inputs(np.concatenate(blocks, axis=-1), np.arange(len(images)), metadata)
+        inputs = Inputs(source, np.arange(len(images)), metadata)
         samples = logit_samples(self.head, inputs, self.uncertain)
         told = outcomes(image_logits(self.head, inputs), self.calibration)
-        return pd.concat([told, uncertainty(samples, self.calibration.calibrator, self.classes)], axis=1)
+        doubt = uncertainty(samples, self.calibration.calibrator, self.classes)
+        return pd.concat([told, doubt, self.distribution.told(pooled)], axis=1)
 
-    def _embedded(self, encoder: Encoder, images: Sequence[Image.Image], batch_size: int) -> np.ndarray:
-        """Float16 [n, dim], or for a head that reads patches [n, patches, channels]."""
+    def _embedded(
+        self, encoder: Encoder, images: Sequence[Image.Image], batch_size: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Float16 [n, dim], and for a head that reads patches [n, patches, channels], else none of them, [0]."""
         forward = Forward(encoder, batch_size, self.device, self.token_pooling)
         batches = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
         embedded = [forward.launch([encoder.transform(image) for image in batch])() for batch in batches]
-        return np.concatenate([one.pooled if one.tokens is None else one.tokens for one in embedded])
+        tokens = [one.tokens for one in embedded if one.tokens is not None]
+        return np.concatenate([one.pooled for one in embedded]), np.concatenate(tokens or [np.empty(0, np.float16)])
 
 
 def write_classifier(
@@ -137,6 +153,7 @@ def write_classifier(
     features_manifest: dict[str, Any],
     head: Head,
     calibration: Calibration,
+    distribution: OutOfDistribution,
     uncertain: UncertaintyParams,
     max_encoder_bytes: int,
     synthetic: bool,
@@ -156,6 +173,7 @@ def write_classifier(
         described.append({"weights": where, "revision": revision})
     write_head(head, folder / "head.safetensors")
     write_json(folder / "calibration.json", calibration.model_dump())
+    write_out_of_distribution(distribution, folder / "ood.safetensors")
     # Not `write_json`, which rounds: a manifest is compared to the last digit when it is read again.
     description = canonical_json(
         {

@@ -24,8 +24,9 @@ def predict_files(
     """Classify every image and write the table to `out`.
 
     Columns: image, p_<class>..., predicted and decision (class index), predicted_name, decision_name, flag, status
-    (`ok`, or the reason why the row is empty), and those of `derm.uncertainty.uncertainty`. encoder_weights: see
-    `Classifier.load`. metadata: a CSV with `image` and what is known of `age`, `sex` and `body_site`.
+    (`ok`, or the reason why the row is empty), those of `derm.uncertainty.uncertainty`, ood_score and ood (1: further
+    from the training images than nearly all lesions). encoder_weights: see `Classifier.load`. metadata: a CSV with
+    `image` and what is known of `age`, `sex` and `body_site`.
     UserError if a folder holds no image, the classifier is unusable, or the metadata are of no use to it.
     """
     files = list_images(paths)
@@ -55,7 +56,7 @@ def predict_files(
                 for column in ("predicted", "decision"):
                     told[f"{column}_name"] = told[column].map(names)
                 # Whole numbers stay whole beside the empty cells of a bad image.
-                whole = ["predicted", "decision"] + ([] if classifier.calibration.positive is None else ["flag"])
+                whole = ["predicted", "decision", "ood"] + ([] if classifier.calibration.positive is None else ["flag"])
                 table = table.join(told.astype(dict.fromkeys(whole, "Int64")))
             tables.append(table)
             bar.update(len(batch))
@@ -63,7 +64,7 @@ def predict_files(
     doubts = ["entropy", "aleatoric", "epistemic"]
     doubts += [f"{end}_{name}" for name in classifier.classes for end in ("low", "high")]
     columns = ["image", *probabilities, "predicted", "predicted_name", "decision", "decision_name", "flag", "set"]
-    columns += [*doubts, "status"]
+    columns += [*doubts, "ood_score", "ood", "status"]
     table = pd.concat(tables).reindex(columns=columns)
     write_csv(out, table)
     return table

@@ -1,4 +1,4 @@
-"""Fit what turns logits into probabilities, decisions and flags, on the calibration part."""
+"""Fit what turns logits into probabilities, decisions and flags, on the calibration part; and how far is too far."""
 
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from derm.image_table import read_images
 from derm.measures.bootstrap import group_weights
 from derm.measures.calibration import by_class, calibration_numbers
 from derm.measures.curves import reliability_bins
+from derm.out_of_distribution.distance import write_out_of_distribution
+from derm.out_of_distribution.fit import OodParams, fit_out_of_distribution
 from derm.params import load
 from derm.task import TaskParams, make_task
 from stages.runner import run
@@ -31,6 +33,7 @@ def main() -> None:
     split, images, features = read_csv(Path("data/split/split.csv"), target=int), read_images(), read_features()
     task = make_task(images, load("task", TaskParams))
     rows = split[split["part"] == "calibration"].merge(images, on="image_id", suffixes=("", "_of_image"))
+    write_out_of_distribution(fit_out_of_distribution(features, split, rows, load("ood", OodParams)))
     targets, groups = rows["target"].to_numpy(), rows["group"].to_numpy()
     logits, calibration = {}, {}
     for name in head_names():

@@ -12,6 +12,7 @@ from derm.decisions.outcome import calibration_file, read_calibration
 from derm.embedding.features import read_features
 from derm.evaluation.external import COLUMNS, measure_external
 from derm.evaluation.pictures import write_pictures
+from derm.evaluation.outside import write_outside
 from derm.evaluation.sets import set_numbers, write_sets
 from derm.evaluation.slices import subgroup_slices
 from derm.evaluation.subgroups import subgroup_figure, subgroup_table
@@ -25,6 +26,7 @@ from derm.image_table import read_images
 from derm.measures.bootstrap import Drawn, as_intervals, draws, group_weights
 from derm.measures.headline import headline, nested
 from derm.measures.per_class import class_table
+from derm.out_of_distribution.distance import read_out_of_distribution
 from derm.params import Section, load
 from derm.task import Task, TaskParams, make_task
 from derm.uncertainty import UncertaintyParams
@@ -51,6 +53,7 @@ def main() -> None:
         {name: read_head(head_file(name)) for name in names},
         {name: read_calibration(calibration_file(name)) for name in names},
         load("uncertainty", UncertaintyParams),
+        read_out_of_distribution(),
     )
     tables, beside, home = [], [], {}
     for part in PARTS:
@@ -99,7 +102,9 @@ def measure(
     by_one = prediction_sets(told.logits, calibration.conformal, marginal=True)
     aged = predictions.assign(age=rows["age"])
     sets = write_sets(aged, by_one, classes, weights, calibration.conformal.alpha, params.seed, PLOTS, part)
-    numbers = pd.concat([as_intervals(drawn), set_numbers(sets, positive)])
+    threshold = judged.distribution.threshold
+    outside = write_outside(predictions, rows, threshold, weights, params.seed, PLOTS, part)
+    numbers = pd.concat([as_intervals(drawn), set_numbers(sets, positive), outside])
     others = [as_intervals(drawn).assign(head=HEAD)]
     for name, table in (told.beside | {"by_lesion": by_lesion(told, calibration)}).items():
         others.append(as_intervals(numbers_of(table, name.replace("_", " "))).assign(head=name))

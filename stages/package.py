@@ -11,6 +11,7 @@ from derm.encoders.params import EncoderParams, parts_of
 from derm.encoders.registry import build_for_features
 from derm.files import read_json, write_json
 from derm.heads.head import HEAD, head_file, read_head
+from derm.out_of_distribution.distance import read_out_of_distribution
 from derm.params import Section, load
 from derm.uncertainty import UncertaintyParams
 from stages.runner import run
@@ -32,6 +33,7 @@ def main() -> None:
         manifest,
         read_head(head_file(HEAD)),
         read_calibration(calibration_file(HEAD)),
+        read_out_of_distribution(),
         load("uncertainty", UncertaintyParams),
         max_encoder_bytes=int(params.max_encoder_mb * 1_000_000),
         synthetic=synthetic,

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from benchmarks.conformal_coverage import Pool, calibration_rows
 from benchmarks.conformal_coverage import coverage as sets_coverage
@@ -19,8 +20,11 @@ from benchmarks.coverage import (
     summary,
     true_values,
 )
+from benchmarks.out_of_distribution import METHODS, alarms, held_out, redrawn
+from benchmarks.strange_pictures import blank_frames, noises, tiles
 from benchmarks.uncertainty import MEASURES, areas, scores, trained_without
 from derm.embedding.features import Features
+from derm.out_of_distribution.fit import OodParams
 from derm.params import load
 from derm.task import TaskParams, make_task
 from derm.training.fit import TrainingSections
@@ -124,3 +128,33 @@ def test_sets_cover_what_is_promised() -> None:
     few = sets_coverage(pool._replace(share=0.1), ["a", "b"], 0.1, 300, seed=1).set_index("diagnosis")
     assert few["missing"]["b"] == 3 and few["promised"]["b"] == pytest.approx(6 / 7)
     assert few["covered"]["b"] == pytest.approx(6 / 7, abs=0.025)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_class_that_was_left_out_is_told_where_it_lies_apart(name: str) -> None:
+    """The third class is far from the two others, which lie in one place."""
+    generator, targets = np.random.default_rng(1), np.arange(300) % 3
+    values = generator.normal(size=(300, 1, 4)) + 20 * (targets == 2)[:, None, None]
+    half = np.arange(300) < 150
+    known, of = {"train": values[half], "val": values[~half]}, {"train": targets[half], "val": targets[~half]}
+    found = held_out(METHODS[name], known, of, ["a", "b", "far"], ["val"])["val"]
+    assert found["far"] == 1 and abs(found["a"] - 0.5) < 0.3 and abs(found["b"] - 0.5) < 0.3
+
+
+def test_false_alarms_are_counted_by_image_and_by_lesion() -> None:
+    rows = pd.DataFrame({"lesion_id": ["a", "a", "a", "b"], "group": "g"})
+    assert alarms(np.array([3.0, 3.0, 3.0, 1.0]), 2.0, rows, 1) == {"images": 0.75, "lesions": 0.5}
+
+
+def test_dealt_out_again_false_alarms_are_as_often_as_asked_for() -> None:
+    lesions = {part: [f"{part}{number}" for number in range(399)] for part in ("calibration", "test")}
+    parts = {part: pd.DataFrame({"lesion_id": names, "group": names}) for part, names in lesions.items()}
+    scores = {part: np.random.default_rng(index).normal(size=399) for index, part in enumerate(parts)}
+    told = redrawn(scores, parts, OodParams(share=0.95, seed=1))
+    assert told["low"] < 0.05 < told["high"] and told["mean"] == pytest.approx(0.05, abs=0.006)
+
+
+def test_strange_pictures_are_as_large_as_the_smallest_published_ones() -> None:
+    large, small = Image.new("RGB", (300, 200)), Image.new("RGB", (100, 200))
+    pictures = [*tiles([small, large])[:3], *blank_frames().values(), *(kind[0] for kind in noises().values())]
+    assert {picture.size for picture in pictures} == {(200, 150)} and {picture.mode for picture in pictures} == {"RGB"}

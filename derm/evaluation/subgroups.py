@@ -10,10 +10,8 @@ from derm.decisions.conformal import lesions_of
 from derm.evaluation.slices import Slice
 from derm.figures import PALETTE
 from derm.measures import weighted
-from derm.measures.proportion import wilson_interval
+from derm.measures.proportion import too_few, wilson_interval
 
-# Below so many lesions that count for it, a proportion's interval is Wilson's: a bootstrap of few lesions is too short.
-FEW = 20
 # Below so many there is an interval and no point in drawing it.
 DRAWN = 5
 NAMES = {
@@ -31,7 +29,7 @@ def subgroup_table(
     predictions: as `derm.measures.headline.headline` takes them, with `lesion_id, group`; weights: of the bootstrap,
     [resamples, n]. positives: lesions of the positive class. Numbers: how often the decision is right; with a
     positive class also the flag's sensitivity and specificity, and the AUC. What cannot be computed has no row.
-    The interval is the bootstrap's, of a proportion over fewer than `FEW` lesions Wilson's.
+    The interval is the bootstrap's, of a proportion among too few lesions (`derm.measures.proportion.too_few`) Wilson's.
     """
     lesions, targets = lesions_of(predictions), predictions["target"].to_numpy()
     right = (predictions["decision"] == predictions["target"]).to_numpy()
@@ -60,7 +58,7 @@ def subgroup_table(
 def proportion(good: np.ndarray, lesions: np.ndarray, weights: np.ndarray) -> tuple[float, float, float]:
     """Share of images that are good, and its 95 % interval; good: bool [n]; lesions: [n]; weights [resamples, n]."""
     value, count = float(good.mean()), len(np.unique(lesions))
-    if count < FEW:
+    if too_few(value, count):
         return value, *wilson_interval(value, count)
     drawn = weights.sum(axis=1)
     low, high = np.percentile((weights @ good)[drawn > 0] / drawn[drawn > 0], [2.5, 97.5])

@@ -11,6 +11,7 @@ from derm.embedding.features import Features
 from derm.heads.head import HEAD, Head
 from derm.heads.inputs import Inputs
 from derm.heads.predict import image_logits
+from derm.out_of_distribution.distance import OutOfDistribution
 from derm.uncertainty import UncertaintyParams, logit_samples, uncertainty
 
 KNOWN = ["image_id", "lesion_id", "group", "target"]
@@ -20,16 +21,17 @@ FIRST_VIEW = "first_view"
 @dataclass(frozen=True)
 class Judged:
     """What is measured: heads by name (`derm.heads.head.HEAD`, and with metadata those beside it), the calibration of
-    each, and how uncertainty is had."""
+    each, how uncertainty is had, and what tells the unlike."""
 
     heads: dict[str, Head]
     calibrations: dict[str, Calibration]
     uncertainty: UncertaintyParams
+    distribution: OutOfDistribution
 
 
 @dataclass(frozen=True)
 class Told:
-    """predictions: `KNOWN`, then `derm.decisions.outcome.outcomes` and uncertainty; logits: float64 [n, classes] before
+    """predictions: `KNOWN`, then `derm.decisions.outcome.outcomes`, uncertainty and distance; logits: float64 [n, classes] before
     calibration; beside: what other heads would tell, and with several views the same head on the first view alone:
     name -> `KNOWN` and outcomes."""
 
@@ -50,7 +52,8 @@ def tell(judged: Judged, features: Features, rows: pd.DataFrame) -> Told:
         told[FIRST_VIEW] = _with(known, outcomes(image_logits(judged.heads[HEAD], alone), calibration))
     samples = logit_samples(judged.heads[HEAD], given[HEAD], judged.uncertainty)
     doubt = uncertainty(samples, calibration.calibrator, calibration.classes)
-    predictions = _with(told.pop(HEAD), doubt)
+    far = judged.distribution.told(features.pooled[features.rows(rows["image_id"])])
+    predictions = _with(_with(told.pop(HEAD), doubt), far)
     return Told(predictions, logits[HEAD], told)
 
 

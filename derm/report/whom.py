@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from derm.evaluation.subgroups import FEW, NAMES
+from derm.evaluation.subgroups import NAMES
 from derm.files import read_csv
+from derm.measures.proportion import EACH, FEWEST
 from derm.report.page import Figure, Part
 
 EVALUATE = Path("plots/evaluate")
@@ -20,7 +21,7 @@ def subgroups_part() -> Part:
     """For whom it works: by age, sex, body site, source and confirmation; by lesion; the worst errors."""
     text = (
         "Intervals are of 95 %, from the bootstrap over lesions; where fewer than "
-        f"{FEW} lesions count, Wilson's on their number. Many rows are looked at here: some would stand out by chance."
+        f"{FEWEST} lesions count, or fewer than {EACH} of them on one side, Wilson's on their number. Many rows are looked at here: some would stand out by chance."
     )
     tables = [
         ("Test: by image, and by lesion (the mean of its photographs' logits)", by_lesion_table()),

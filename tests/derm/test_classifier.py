@@ -26,6 +26,8 @@ from derm.heads.metadata import fit_metadata
 from derm.heads.predict import dropout_logits, image_logits, member_logits
 from derm.heads.registry import head_kind
 from derm.images import decode
+from derm.out_of_distribution.distance import OutOfDistribution, Threshold
+from derm.out_of_distribution.fit import fit_cloud
 from derm.prediction import list_images, predict_files
 from derm.uncertainty import UncertaintyParams, uncertainty
 from tests.derm.decisions.calibrations import calibration
@@ -59,6 +61,7 @@ class Package:
     head: Head
     calibration: Calibration
     uncertain: UncertaintyParams
+    distribution: OutOfDistribution
 
     def features(self, images: list[Image.Image]) -> np.ndarray:
         """Float16 [n, views, dim] or [n, views, patches, channels], one image, view and encoder at a time."""
@@ -67,12 +70,24 @@ class Package:
 
     def embedded(self, images: list[Image.Image]) -> np.ndarray:
         """The same of one view, one batch."""
-        blocks = []
+        pooled, tokens = self.both(images)
+        return tokens if self.reads == "tokens" else pooled
+
+    def pooled(self, images: list[Image.Image]) -> np.ndarray:
+        """Float16 [n, views, dim], whatever the head reads."""
+        views = self.manifest["views"]
+        return np.array([[self.both([apply_view(image, view)])[0][0] for view in views] for image in images])
+
+    def both(self, images: list[Image.Image]) -> tuple[np.ndarray, np.ndarray]:
+        """Pooled features and tokens (none: [0]) of one view, one batch."""
+        pooled, tokens = [], [np.empty(0)]
         for encoder in self.encoders:
             forward = Forward(encoder, CPU_BATCH_SIZE, torch.device("cpu"), self.manifest["token_pooling"])
             embedded = forward.launch([encoder.transform(image) for image in images])()
-            blocks.append(embedded.tokens if self.reads == "tokens" else embedded.pooled)
-        return np.concatenate(blocks, axis=-1)
+            pooled.append(embedded.pooled)
+            if embedded.tokens is not None:
+                tokens = [embedded.tokens]
+        return np.concatenate(pooled, axis=-1), tokens[0]
 
     @property
     def reads(self) -> str:
@@ -89,7 +104,8 @@ class Package:
         if self.uncertain.passes:
             samples = dropout_logits(self.head, given, self.uncertain.passes, self.uncertain.seed)
         told = outcomes(image_logits(self.head, given), self.calibration)
-        return pd.concat([told, uncertainty(samples, self.calibration.calibrator, CLASSES)], axis=1)
+        far = self.distribution.told(self.pooled(images))
+        return pd.concat([told, uncertainty(samples, self.calibration.calibrator, CLASSES), far], axis=1)
 
     def write(self, folder: Path, limit: int = 10_000_000) -> list[str]:
         revisions = ["" for _ in self.encoders]
@@ -99,6 +115,7 @@ class Package:
             self.manifest,
             self.head,
             self.calibration,
+            self.distribution,
             self.uncertain,
             limit,
             False,
@@ -120,7 +137,11 @@ def package(
     manifest: dict[str, Any] = {"views": list(view_names(views)), "token_pooling": token_pooling}
     uncertain = UncertaintyParams(passes=passes, seed=3)
     first = random_head(shape(1, 3, type=(head or {}).get("type", "linear")))
-    made = Package(folder, encoders, manifest, first, calibration(**calibrated), uncertain)
+    nowhere = OutOfDistribution(fit_cloud(np.zeros((2, 1, 1))), Threshold(score=1.0, share=0.5, lesions=1))
+    made = Package(folder, encoders, manifest, first, calibration(**calibrated), uncertain, nowhere)
+    cloud = fit_cloud(made.pooled(pictures(8)))
+    middle = float(np.median(cloud.scores(made.pooled(pictures(5)))))
+    made.distribution = OutOfDistribution(cloud, Threshold(score=middle, share=0.5, lesions=5))
     mean, deviation = inputs(made.embedded(pictures(8))[:, None]).moments()
     made.head = random_head(shape(len(mean), 3, **(head or {})), seed=1)
     for member in made.head.members:
@@ -236,7 +257,9 @@ def test_the_same_package_has_the_same_bytes(workspace: Path, cpu: torch.device)
     for name in ("one", "two"):
         package(workspace / name)
     files = sorted(path.name for path in (workspace / "one").iterdir())
-    assert files == ["calibration.json", "classifier.json", "encoder-1.safetensors", "head.safetensors"]
+    assert files == [
+        *("calibration.json", "classifier.json", "encoder-1.safetensors", "head.safetensors", "ood.safetensors")
+    ]
     for name in files:
         assert (workspace / "one" / name).read_bytes() == (workspace / "two" / name).read_bytes(), name
 
@@ -263,7 +286,9 @@ def refusal(folder: Path) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["classifier.json", "calibration.json", "head.safetensors", "encoder-1.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["classifier.json", "calibration.json", "head.safetensors", "encoder-1.safetensors", "ood.safetensors"]
+)
 def test_a_missing_file_is_named(workspace: Path, cpu: torch.device, name: str) -> None:
     package(workspace / "classifier")
     (workspace / "classifier" / name).unlink()
@@ -286,6 +311,7 @@ def test_weights_that_were_tampered_with_are_refused(workspace: Path, cpu: torch
     "name",
     [
         "head.safetensors",
+        "ood.safetensors",
         "calibration.json",
         "classifier.json",
         pytest.param("encoder-1.safetensors"),
@@ -325,9 +351,9 @@ def test_files_in_and_a_table_out(workspace: Path, cpu: torch.device) -> None:
     told = predict_files([workspace / "images"], workspace / "classifier", workspace / "out.csv")
     table = pd.read_csv(workspace / "out.csv")
     probabilities = [f"p_{name}" for name in CLASSES]
-    expected = ["image", *probabilities, "predicted", "predicted_name", "decision", "decision_name", "flag"]
+    expected = ["image", *probabilities, "predicted", "predicted_name", "decision", "decision_name", "flag", "set"]
     expected += ["entropy", "aleatoric", "epistemic", *(f"{end}_{name}" for name in CLASSES for end in ("low", "high"))]
-    expected += ["status"]
+    expected += ["ood_score", "ood", "status"]
     assert list(table) == list(told) == expected
     assert list(table["image"]) == [path.as_posix() for path in paths]
     assert (table["status"] == "ok").all()
@@ -335,6 +361,8 @@ def test_files_in_and_a_table_out(workspace: Path, cpu: torch.device) -> None:
     assert list(table["predicted_name"]) == [CLASSES[index] for index in table[probabilities].to_numpy().argmax(axis=1)]
     assert list(table["flag"]) == list((table["p_mel"] >= made.calibration.threshold).astype(int))
     assert 0 < table["flag"].sum() < 6
+    assert list(table["ood"]) == list((table["ood_score"] > made.distribution.threshold.score).astype(int))
+    assert 0 < table["ood"].sum() < 6
 
 
 def test_a_bad_file_costs_its_own_row_and_says_why(workspace: Path, cpu: torch.device) -> None:
@@ -356,7 +384,7 @@ def test_a_bad_file_costs_its_own_row_and_says_why(workspace: Path, cpu: torch.d
     assert [status[path.as_posix()] for path in good] == ["ok"] * 5
     alone = predict_files(good, workspace / "classifier", workspace / "good.csv")
     lines = (workspace / "out.csv").read_text().splitlines()
-    assert f"{gone.as_posix()}{',' * 18}file not found" in lines
+    assert f"{gone.as_posix()}{',' * 21}file not found" in lines
     probabilities = [f"p_{name}" for name in CLASSES]
     kept = told[told["status"] == "ok"]
     np.testing.assert_allclose(kept[probabilities].astype(float), alone[probabilities].astype(float), rtol=1e-6)

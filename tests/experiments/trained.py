@@ -28,7 +28,10 @@ SMALL = {
     "evaluate": {"resamples": 100},
 }
 # The sections that are read here: to parse all of them takes longer than to train.
-READ = ("task", "split", "head", "loss", "train", "calibrate", "decide", "uncertainty", "evaluate", "compare")
+READ = (
+    *("task", "split", "head", "loss", "train", "calibrate", "decide", "conformal", "ood", "uncertainty"),
+    *("evaluate", "compare"),
+)
 Changes = dict[str, dict[str, Any]]
 
 

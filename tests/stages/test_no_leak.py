@@ -14,6 +14,7 @@ from tests.closure import ROOT
 from tests.dataset import make_folder
 
 HEAD, CALIBRATION = Path("models/head/head.safetensors"), Path("models/calibration/head.json")
+DISTANCE = Path("models/calibration/ood.safetensors")
 
 
 @pytest.fixture
@@ -45,11 +46,11 @@ def scramble(parts: pd.Series, chosen: list[str], labels: bool) -> None:
 
 
 def test_the_test_part_does_not_reach_head_or_calibration(fitted: pd.DataFrame) -> None:
-    before = HEAD.read_bytes(), CALIBRATION.read_bytes()
+    before = [path.read_bytes() for path in (HEAD, CALIBRATION, DISTANCE)]
     scramble(fitted["part"], ["test"], labels=True)
     train_head.main()
     calibrate.main()
-    assert (HEAD.read_bytes(), CALIBRATION.read_bytes()) == before
+    assert [path.read_bytes() for path in (HEAD, CALIBRATION, DISTANCE)] == before
 
 
 def test_the_calibration_part_does_not_reach_the_head(fitted: pd.DataFrame) -> None:

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from derm.evaluation.subgroups import FEW, proportion, subgroup_figure, subgroup_table
+from derm.evaluation.subgroups import proportion, subgroup_figure, subgroup_table
 from derm.measures.bootstrap import group_weights
 
 CLASSES = ["mel", "nv"]
@@ -59,16 +59,14 @@ def test_a_slice_of_one_class_has_no_auc() -> None:
     assert list(told["metric"]) == ["decision.accuracy", "flag.specificity"]
 
 
-def test_few_lesions_have_wilsons_interval_and_many_the_bootstraps() -> None:
-    """All right: a bootstrap of few lesions would be sure of it."""
-    for count in (FEW - 1, FEW):
-        lesions = np.arange(count)
-        low, high = proportion(np.ones(count, dtype=bool), lesions, np.ones((50, count)))[1:]
-        if count < FEW:
-            wilson = binomtest(count, count).proportion_ci(method="wilson")
-            assert (low, high) == pytest.approx((wilson.low, wilson.high))
-        else:
-            assert (low, high) == (1, 1)
+@pytest.mark.parametrize(("right", "count", "few"), [(8, 19, True), (20, 20, True), (31, 40, True), (20, 40, False)])
+def test_few_lesions_have_wilsons_interval_and_many_the_bootstraps(right: int, count: int, few: bool) -> None:
+    """Few, or few on one side: a bootstrap of lesions that are all right would be sure of it."""
+    lesions, good = np.arange(count), np.arange(count) < right
+    low, high = proportion(good, lesions, np.ones((50, count)))[1:]
+    wilson = binomtest(right, count).proportion_ci(method="wilson")
+    expected = (wilson.low, wilson.high) if few else (right / count, right / count)
+    assert (low, high) == pytest.approx(expected)
 
 
 def test_photographs_of_one_lesion_are_one_for_wilson() -> None:
