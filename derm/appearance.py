@@ -6,7 +6,7 @@ Each was looked at on HAM10000: the extremes are what their names say, with the 
 """
 
 import math
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -51,8 +51,7 @@ TO_XYZ = np.array(
 TO_XYZ /= TO_XYZ.sum(axis=1, keepdims=True)
 
 
-@dataclass(frozen=True)
-class Appearance:
+class Appearance(NamedTuple):
     """Rounded as tables are, so that a photograph has the same numbers alone and in a table.
 
     brightness: L* (0 to 100) that a tenth of the frame exceeds. The mean would call every large dark lesion, and every
@@ -76,7 +75,7 @@ class Appearance:
     ita: float
 
 
-MEASURES = [field.name for field in fields(Appearance)]
+MEASURES = list(Appearance._fields)
 
 
 def appearance(image: Image.Image, mask: Image.Image | None) -> Appearance:
@@ -98,8 +97,10 @@ def appearance(image: Image.Image, mask: Image.Image | None) -> Appearance:
 
 def cielab(pixels: np.ndarray) -> np.ndarray:
     """sRGB uint8 [..., 3] as L*, a*, b*, float64 [3, ...], under D65, 2 degrees (CIE 15:2004, section 8.2.1)."""
-    # einsum, and no matrix product, whose last digits depend on the library that multiplies.
-    ratio = np.einsum("...c,kc->k...", LINEAR[pixels], TO_XYZ)
+    red, green, blue = np.moveaxis(LINEAR.take(pixels), -1, 0)
+    # No matrix product, whose last digits depend on the library that multiplies.
+    outer = np.multiply.outer
+    ratio = outer(TO_XYZ[:, 0], red) + outer(TO_XYZ[:, 1], green) + outer(TO_XYZ[:, 2], blue)
     x, y, z = np.where(ratio > (6 / 29) ** 3, np.cbrt(ratio), ratio * ((29 / 6) ** 2 / 3) + 4 / 29)
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
@@ -132,14 +133,13 @@ def _brightness(colours: np.ndarray) -> float:
 
 
 def _sharpness(image: Image.Image) -> float:
-    reduction = max(1.0, max(image.size) / SHARPNESS_SIDE)
-    # At least 4 pixels, of which the Laplacian has 2.
-    width, height = (max(4, round(side / reduction)) for side in image.size)
-    grey = image.convert("L")
-    if grey.size != (width, height):
-        grey = grey.resize((width, height), Image.Resampling.BOX)
     # Left out: the vignette's edge, rulers and text are mostly in the outer eighths.
-    part = np.asarray(grey)[height // 8 : height - height // 8, width // 8 : width - width // 8].astype(np.int16)
+    left, top = image.width // 8, image.height // 8
+    middle = image.crop((left, top, image.width - left, image.height - top)).convert("L")
+    # At least 3 pixels, of which the Laplacian has one.
+    reduction = max(1.0, max(image.size) / SHARPNESS_SIDE)
+    size = max(3, round(middle.width / reduction)), max(3, round(middle.height / reduction))
+    part = np.asarray(middle if middle.size == size else middle.resize(size, Image.Resampling.BOX)).astype(np.int16)
     inner = part[1:-1, 1:-1]
     laplacian = part[1:-1, :-2] + part[1:-1, 2:] + part[:-2, 1:-1] + part[2:, 1:-1] - 4 * inner
     # Sums of whole numbers are exact, and quicker than numpy's variance.
@@ -150,7 +150,7 @@ def _sharpness(image: Image.Image) -> float:
 def _contrast(colours: np.ndarray, black: np.ndarray) -> float:
     border = RING & ~black
     # In a frame that is black at most of its border, black is the border's colour.
-    if border.sum() < RING.sum() / 4:
+    if np.count_nonzero(border) < np.count_nonzero(RING) / 4:
         border = RING
     difference = colours[:, MIDDLE] - _median(colours[:, border])[:, None]
     squares = (difference**2).sum(axis=0)

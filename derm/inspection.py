@@ -1,7 +1,6 @@
 """Open every image and mask once: what can be used, and why the rest cannot."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -36,7 +35,7 @@ def inspect(images: pd.DataFrame, min_side: int, max_pixels: int) -> tuple[pd.Da
             "mask_sha256": "",
         }
         if not row["mask"]:
-            return facts | asdict(appearance(image, None)), None
+            return facts | appearance(image, None)._asdict(), None
         try:
             content = read_bytes(Path(row["mask"]))
             mask = decode(content, max_pixels)
@@ -45,9 +44,9 @@ def inspect(images: pd.DataFrame, min_side: int, max_pixels: int) -> tuple[pd.Da
                     f"mask is {mask.width}x{mask.height}, its image {image.width}x{image.height}"
                 )
         except UnreadableImageError as error:
-            facts |= {"mask": ""} | asdict(appearance(image, None))
+            facts |= {"mask": ""} | appearance(image, None)._asdict()
             return facts, _refusal(row, row["mask"], f"mask left out: {error}")
-        return facts | {"mask_sha256": digest(content)} | asdict(appearance(image, mask)), None
+        return facts | {"mask_sha256": digest(content)} | appearance(image, mask)._asdict(), None
 
     rows = images.to_dict("records")
     kept, refused = [], []

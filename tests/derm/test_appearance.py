@@ -2,13 +2,12 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
-from derm.appearance import BLUISH, ITA_CATEGORIES, Appearance, appearance, cielab, ita_category
+from derm.appearance import BLUISH, ITA_CATEGORIES, appearance, cielab, ita_category
 
 SKIN, LESION = (222, 184, 160), (90, 50, 40)
 
@@ -179,4 +178,4 @@ def test_the_same_in_many_threads() -> None:
     expected = [appearance(image, mask_of()) for image in images]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda image: appearance(image, mask_of()), images * 4)) == expected * 4
-    assert len({replace(one, ita=0.0) for one in expected}) == 16 and isinstance(expected[0], Appearance)
+    assert len(set(expected)) == 16

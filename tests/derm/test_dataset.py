@@ -1,7 +1,6 @@
 """From a folder to an image table: what belongs together, what contradicts itself, how many bad rows are borne."""
 
 import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,7 @@ def test_what_each_image_looks_like_stands_beside_the_table(tmp_path: Path) -> N
     assert list(dataset.appearance["image_id"]) == list(dataset.images["image_id"]) == ["a", "b", "c"]
     for row in dataset.appearance.to_dict("records"):
         with Image.open(tmp_path / f"nevus/{row['image_id']}.png") as image:
-            expected = asdict(appearance(image.convert("RGB"), None))
+            expected = appearance(image.convert("RGB"), None)._asdict()
         assert math.isnan(row.pop("ita")) and math.isnan(expected.pop("ita"))
         assert row == {"image_id": row["image_id"]} | expected
     write_csv(tmp_path / "appearance.csv", dataset.appearance)
