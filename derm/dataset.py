@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from derm.appearance import MEASURES
 from derm.description.distributions import gist
 from derm.errors import UserError
 from derm.groups import group_images
@@ -28,11 +29,13 @@ class Dataset:
     pairs: images that belong together whatever their ids say: `one, other` (image ids), `kind` (bytes, near-identical,
     published), `distance` in bits and `similarity` of near-identical ones, `joins` (1 if no id held the two
     together), and the lesion ids and diagnoses of both.
+    appearance: `image_id` and what each of the images looks like (`derm.appearance.Appearance`), in their order.
     linked: `image_id, lesion_id, patient_id, group` of everything that a group hangs together by: also rows that were
     refused or left out, and images that only a list of duplicates names. Groups without an image left are empty.
     """
 
     images: pd.DataFrame
+    appearance: pd.DataFrame
     rejected: pd.DataFrame
     pairs: pd.DataFrame
     linked: pd.DataFrame
@@ -65,7 +68,8 @@ def read_dataset(params: DatasetParams, data: DataParams, key: str = "data") -> 
     pairs = _described(found, images)
     _warn_of_labels(pairs)
     kept = everything[~leaves]
-    return Dataset(images[COLUMNS], rejected, pairs, linked, len(kept), len(kept) - len(images))
+    looks = images[["image_id", *MEASURES]]
+    return Dataset(images[COLUMNS], looks, rejected, pairs, linked, len(kept), len(kept) - len(images))
 
 
 def _grouped(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
+from derm.appearance import MEASURES, appearance
 from derm.images import UnreadableImageError, decode, digest, read_bytes
 from derm.near_duplicates import perceptual_hash
 from derm.sources.listing import REJECTED
@@ -15,8 +16,9 @@ from derm.workers import worker_count
 def inspect(images: pd.DataFrame, min_side: int, max_pixels: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Open every image and mask once: size and digest for the good ones, a reason for the bad ones.
 
-    images: a listing's rows. Returns the rows with `width, height, sha256, perceptual_hash, mask, mask_sha256` filled
-    in, and the refused ones as `where, image_id, path, reason`. A bad mask is refused alone: its image stays, without.
+    images: a listing's rows. Returns the rows with `width, height, sha256, perceptual_hash, mask, mask_sha256` and what
+    the photograph looks like (`derm.appearance.MEASURES`) filled in, and the refused ones as `where, image_id, path,
+    reason`. A bad mask is refused alone: its image stays, without.
     """
 
     def look(row: dict) -> tuple[dict, dict | None]:
@@ -33,7 +35,7 @@ def inspect(images: pd.DataFrame, min_side: int, max_pixels: int) -> tuple[pd.Da
             "mask_sha256": "",
         }
         if not row["mask"]:
-            return facts, None
+            return facts | appearance(image, None)._asdict(), None
         try:
             content = read_bytes(Path(row["mask"]))
             mask = decode(content, max_pixels)
@@ -42,8 +44,9 @@ def inspect(images: pd.DataFrame, min_side: int, max_pixels: int) -> tuple[pd.Da
                     f"mask is {mask.width}x{mask.height}, its image {image.width}x{image.height}"
                 )
         except UnreadableImageError as error:
-            return facts | {"mask": ""}, _refusal(row, row["mask"], f"mask left out: {error}")
-        return facts | {"mask_sha256": digest(content)}, None
+            facts |= {"mask": ""} | appearance(image, None)._asdict()
+            return facts, _refusal(row, row["mask"], f"mask left out: {error}")
+        return facts | {"mask_sha256": digest(content)} | appearance(image, mask)._asdict(), None
 
     rows = images.to_dict("records")
     kept, refused = [], []
@@ -54,7 +57,7 @@ def inspect(images: pd.DataFrame, min_side: int, max_pixels: int) -> tuple[pd.Da
                 kept.append(row | facts)
             if refusal:
                 refused.append(refusal)
-    facts_columns = ["width", "height", "sha256", "perceptual_hash", "mask_sha256"]
+    facts_columns = ["width", "height", "sha256", "perceptual_hash", "mask_sha256", *MEASURES]
     columns = [*images.columns, *facts_columns]
     return pd.DataFrame(kept, columns=columns), pd.DataFrame(refused, columns=REJECTED)
 

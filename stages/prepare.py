@@ -6,7 +6,7 @@ from pathlib import Path
 from derm.dataset import KINDS, read_dataset, refuse_bad
 from derm.description.report import write_report
 from derm.files import write_csv, write_json
-from derm.image_table import SYNTHETIC
+from derm.image_table import APPEARANCE_FILE, SYNTHETIC
 from derm.params import load
 from derm.sources.reader import DataParams
 from stages.runner import run
@@ -22,6 +22,7 @@ def main() -> None:
     write_csv(PREPARED / "rejected.csv", dataset.rejected)
     refuse_bad(dataset, params.max_rejected, "data", str(PREPARED / "rejected.csv"))
     write_csv(PREPARED / "images.csv", images)
+    write_csv(APPEARANCE_FILE, dataset.appearance)
     write_csv(PREPARED / "pairs.csv", pairs)
     write_csv(PREPARED / "linked.csv", dataset.linked)
     warnings = write_report(images, dataset.rejected, pairs, PLOTS)

@@ -36,6 +36,7 @@ def main() -> None:
         kept = dataset.images[~dataset.images["group"].isin(set(shared["group"]))]
         write_csv(folder / "overlap.csv", shared)
         write_csv(folder / "images.csv", kept)
+        write_csv(folder / "appearance.csv", dataset.appearance[dataset.appearance["image_id"].isin(kept["image_id"])])
         write_csv(folder / "pairs.csv", dataset.pairs)
         classes = kept["diagnosis"].value_counts().sort_index()
         metrics[external.name] = {

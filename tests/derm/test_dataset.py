@@ -1,5 +1,6 @@
 """From a folder to an image table: what belongs together, what contradicts itself, how many bad rows are borne."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from derm.appearance import appearance
 from derm.dataset import Dataset, read_dataset, refuse_bad
 from derm.errors import UserError
+from derm.files import write_csv
+from derm.image_table import read_appearance
 from derm.sources.reader import DataParams
 from tests.derm.sources.folder import picture
 
@@ -40,6 +44,27 @@ def test_equal_bytes_and_near_identical_images_are_one_group(tmp_path: Path) -> 
         ("a", "b", "bytes", 1),
         ("a", "c", "near-identical", 1),
     ]
+
+
+def test_what_each_image_looks_like_stands_beside_the_table(tmp_path: Path) -> None:
+    for number, name in enumerate("cab"):
+        picture(tmp_path / f"nevus/{name}.png", number)
+    (tmp_path / "nevus/0.png").write_bytes(b"no image")
+    dataset = read(tmp_path)
+    assert list(dataset.appearance["image_id"]) == list(dataset.images["image_id"]) == ["a", "b", "c"]
+    for row in dataset.appearance.to_dict("records"):
+        with Image.open(tmp_path / f"nevus/{row['image_id']}.png") as image:
+            expected = appearance(image.convert("RGB"), None)._asdict()
+        assert math.isnan(row.pop("ita")) and math.isnan(expected.pop("ita"))
+        assert row == {"image_id": row["image_id"]} | expected
+    write_csv(tmp_path / "appearance.csv", dataset.appearance)
+    pd.testing.assert_frame_equal(read_appearance(tmp_path / "appearance.csv"), dataset.appearance)
+
+
+def test_a_damaged_table_of_looks_is_named(tmp_path: Path) -> None:
+    (tmp_path / "appearance.csv").write_text("image_id,brightness\na,very\n")
+    with pytest.raises(UserError, match=r"appearance\.csv is damaged .*very"):
+        read_appearance(tmp_path / "appearance.csv")
 
 
 def test_one_file_under_two_diagnoses_is_set_aside_with_both(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def described(**rows: dict[str, str]) -> Dataset:
         records.append(record | {"perceptual_hash": sha256(name.encode()).hexdigest()} | given)
     images = pd.DataFrame(records)
     linked = images[["image_id", "lesion_id", "patient_id", "group"]]
-    return Dataset(images, images.head(0), images.head(0), linked, len(images), 0)
+    return Dataset(images, images.head(0), images.head(0), images.head(0), linked, len(images), 0)
 
 
 def test_ids_bytes_and_pixels(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ import pytest
 import yaml
 from PIL import Image
 
+from derm.appearance import MEASURES
 from derm.errors import UserError
 from derm.folder_digest import folder_digest
+from derm.image_table import read_appearance
 from stages import evaluate, featurize, prepare, prepare_external, split, train_head
 from tests.closure import ROOT
 from tests.dataset import Folder, make_folder
@@ -232,6 +234,13 @@ def test_a_mask_that_does_not_fit_costs_only_the_mask(folder: Folder) -> None:
     table = pd.read_csv("data/prepared/images.csv", dtype=str, keep_default_na=False).set_index("image_id")
     assert table.loc[folder.rows[0][1], "mask_sha256"] and not table.loc[folder.rows[1][1], "mask"]
     assert "48x64" in rejected()[folder.rows[1][1]]
+    # What the photographs look like stands beside the table; skin is seen only around a mask that can be used.
+    looks = read_appearance()
+    assert list(looks["image_id"]) == list(table.index) and list(looks)[1:] == MEASURES
+    assert looks["ita"].isna().all()  # the one mask covers the whole frame
+    Image.new("L", (64, 48), 0).save(masks / f"{folder.rows[2][1]}_segmentation.png")
+    prepare.main()
+    assert list(read_appearance().dropna()["image_id"]) == [folder.rows[2][1]]
 
 
 def test_only_one_class(folder: Folder) -> None:
@@ -375,6 +384,7 @@ def test_an_external_set_that_is_missing_changed_or_unusable(folder: Folder) -> 
     prepare_external.main()
     # Every image of the small folders is drawn alike: all of them are in the home set too.
     assert pd.read_csv("data/external/away/images.csv").empty
+    assert read_appearance(Path("data/external/away/appearance.csv")).empty
 
 
 def test_a_stage_without_the_files_before_it_says_which(folder: Folder) -> None:
