@@ -1,6 +1,7 @@
 """The packaged classifier: an image in, calibrated probabilities, a decision and a flag out; needs only its folder."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from derm.appearance import Appearance, appearance
 from derm.decisions.outcome import Calibration, outcomes, read_calibration
+from derm.decisions.quality import Quality, notes, read_quality
 from derm.device import choose_device
 from derm.embedding.forward import Forward, forward_batch_size, make_ready
 from derm.embedding.views import apply_view
@@ -23,6 +26,7 @@ from derm.heads.head import Head, read_head, write_head
 from derm.heads.inputs import Inputs
 from derm.heads.predict import image_logits
 from derm.heads.registry import head_kind
+from derm.nearest import TrainingLesions, read_training_lesions, write_training_lesions
 from derm.out_of_distribution.distance import (
     OutOfDistribution,
     read_out_of_distribution,
@@ -32,24 +36,36 @@ from derm.params import checked
 from derm.uncertainty import UncertaintyParams, logit_samples, uncertainty
 
 FOLDER = Path("models/classifier")
+DISTRIBUTION, QUALITY, LESIONS = "ood.safetensors", "quality.json", "nearest.safetensors"
 
 # Where an encoder's weights are: in the folder, or with whoever has them (a hub, a file).
 PACKAGED, NAMED = "packaged", "named"
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """All that was fitted on top of the encoders: head, calibration, what is unlike the training images, notes on a
+    photograph's quality, and the training lesions to compare with, None if they stay where they are."""
+
+    head: Head
+    calibration: Calibration
+    distribution: OutOfDistribution
+    quality: Quality
+    lesions: TrainingLesions | None
+
+
 class Classifier:
-    """Encoders, head and calibration; predicts as the chain did, float16 round trip included."""
+    """Encoders and what was fitted on them; predicts as the chain did, float16 round trip included."""
 
     def __init__(
         self,
         encoders: list[Encoder],
         features_manifest: dict[str, Any],
-        head: Head,
-        calibration: Calibration,
-        distribution: OutOfDistribution,
+        fitted: Fitted,
         uncertain: UncertaintyParams,
         synthetic: bool,
     ) -> None:
+        head = fitted.head
         self.device = choose_device()
         compiled = features_manifest.get("compile", False)
         self.encoders = [make_ready(encoder, self.device, compiled) for encoder in encoders]
@@ -62,8 +78,8 @@ class Classifier:
             size if same else forward_batch_size(self.device, size) for size in features_manifest["batch_size"]
         ]
         self.head = head
-        self.calibration = calibration
-        self.distribution = distribution
+        self.calibration = fitted.calibration
+        self.fitted = fitted
         self.uncertain = uncertain
         self.synthetic = synthetic
 
@@ -91,10 +107,14 @@ class Classifier:
         if given:
             raise UserError(f"{given[0]}: the packaged classifier needs no such weights; leave them out")
         head, calibration = read_head(folder / "head.safetensors"), read_calibration(folder / "calibration.json")
-        distribution = read_out_of_distribution(folder / "ood.safetensors")
-        return Classifier(
-            encoders, description["features"], head, calibration, distribution, uncertain, description["synthetic"]
+        fitted = Fitted(
+            head,
+            calibration,
+            read_out_of_distribution(folder / DISTRIBUTION),
+            read_quality(folder / QUALITY),
+            read_training_lesions(folder / LESIONS) if (folder / LESIONS).exists() else None,
         )
+        return Classifier(encoders, description["features"], fitted, uncertain, description["synthetic"])
 
     @property
     def classes(self) -> list[str]:
@@ -116,8 +136,9 @@ class Classifier:
 
         known: a row for each image with `age`, `sex` and `body_site` as text, empty where unknown; without it nothing
         is known. Columns: p_<class>..., predicted and decision (class index), flag (1 or 0; empty without a positive
-        class), then those of `derm.uncertainty.uncertainty`, and ood_score and ood (1 or 0) of
-        `derm.out_of_distribution.distance.OutOfDistribution.told`.
+        class), set, then those of `derm.uncertainty.uncertainty`, ood_score and ood (1 or 0) of
+        `derm.out_of_distribution.distance.OutOfDistribution.told`, quality (notes, with | between), and nearest (see
+        `derm.nearest.TrainingLesions.nearest`; empty if the lesions are not in the package).
         """
         embedded = [
             [self._embedded(encoder, [apply_view(image, view) for image in images], size) for view in self.views]
@@ -134,7 +155,12 @@ class Classifier:
         samples = logit_samples(self.head, inputs, self.uncertain)
         told = outcomes(image_logits(self.head, inputs), self.calibration)
         doubt = uncertainty(samples, self.calibration.calibrator, self.classes)
-        return pd.concat([told, doubt, self.distribution.told(pooled)], axis=1)
+        table = pd.concat([told, doubt, self.fitted.distribution.told(pooled)], axis=1)
+        looks = pd.DataFrame([appearance(image, None) for image in images], columns=pd.Index(Appearance._fields))
+        table["quality"] = notes(looks, self.fitted.quality)
+        lesions = self.fitted.lesions
+        table["nearest"] = "" if lesions is None else lesions.nearest(pooled)
+        return table
 
     def _embedded(
         self, encoder: Encoder, images: Sequence[Image.Image], batch_size: int
@@ -151,9 +177,7 @@ def write_classifier(
     encoders: list[Encoder],
     revisions: list[str],
     features_manifest: dict[str, Any],
-    head: Head,
-    calibration: Calibration,
-    distribution: OutOfDistribution,
+    fitted: Fitted,
     uncertain: UncertaintyParams,
     max_encoder_bytes: int,
     synthetic: bool,
@@ -171,9 +195,12 @@ def write_classifier(
             tensors = {name: tensor.cpu().contiguous() for name, tensor in sorted(encoder.weights.items())}
             write_bytes(folder / f"encoder-{number}.safetensors", save(tensors))
         described.append({"weights": where, "revision": revision})
-    write_head(head, folder / "head.safetensors")
-    write_json(folder / "calibration.json", calibration.model_dump())
-    write_out_of_distribution(distribution, folder / "ood.safetensors")
+    write_head(fitted.head, folder / "head.safetensors")
+    write_json(folder / "calibration.json", fitted.calibration.model_dump())
+    write_out_of_distribution(fitted.distribution, folder / DISTRIBUTION)
+    write_json(folder / QUALITY, fitted.quality.model_dump())
+    if fitted.lesions is not None:
+        write_training_lesions(fitted.lesions, folder / LESIONS)
     # Not `write_json`, which rounds: a manifest is compared to the last digit when it is read again.
     description = canonical_json(
         {

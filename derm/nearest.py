@@ -9,6 +9,7 @@ import pandas as pd
 from derm.decisions.conformal import lesions_of
 from derm.errors import UserError
 from derm.files import read_tensors, write_tensors
+from derm.out_of_distribution.distance import moments, standardise
 
 SHOWN = 3
 # Rows compared with the training part at once: bounds the memory.
@@ -17,9 +18,8 @@ CHUNK = 256
 
 @dataclass(frozen=True)
 class TrainingLesions:
-    """features: float16 [n, dim] of the training images, as the encoder gives them, the mean over views; of each
-    image the lesion (where it is not known, the image) and the class's name; mean and scale: float64 [dim], those the
-    head standardises with."""
+    """features: float16 [n, dim] of the training images, standardised, the mean over views; of each image the lesion
+    (where it is not known, the image) and the class's name; mean and scale: float32 [dim], of the features."""
 
     features: np.ndarray
     lesions: list[str]
@@ -28,34 +28,35 @@ class TrainingLesions:
     scale: np.ndarray
 
     def nearest(self, features: np.ndarray) -> list[str]:
-        """For float [n, dim] a text each: ``lesion (class, similarity)`` of the `SHOWN` most similar, with | between.
+        """For features [n, views, dim] a text each: ``lesion (class, similarity)`` of the most similar, with | between.
 
-        The similarity is the cosine of the standardised features; a lesion's is that of its most similar photograph.
+        `SHOWN` lesions. The similarity is the cosine of the standardised features; a lesion's is that of its most
+        similar photograph.
         """
-        bank = self._directions(self.features)
+        bank = _directions(self.features.astype(np.float64))
         lesions = np.array(self.lesions)
         told = []
         for start in range(0, len(features), CHUNK):
-            for row in self._directions(features[start : start + CHUNK]) @ bank.T:
+            asked = standardise(features[start : start + CHUNK], self.mean, self.scale)
+            for row in _directions(asked) @ bank.T:
                 order = np.argsort(-row, kind="stable")
                 _, first = np.unique(lesions[order], return_index=True)
                 best = order[np.sort(first)[:SHOWN]]
                 told.append("|".join(f"{lesions[place]} ({self.diagnoses[place]}, {row[place]:.2f})" for place in best))
         return told
 
-    def _directions(self, features: np.ndarray) -> np.ndarray:
-        standardised = (features.astype(np.float64) - self.mean) / self.scale
-        lengths = np.linalg.norm(standardised, axis=1, keepdims=True)
-        return standardised / np.maximum(lengths, 1e-12)
 
-
-def training_lesions(
-    pooled: np.ndarray, rows: pd.DataFrame, classes: list[str], mean: np.ndarray, scale: np.ndarray
-) -> TrainingLesions:
-    """pooled: float16 [n, views, dim] of the training images; rows: their `image_id, lesion_id, group, target`."""
-    lesions = list(lesions_of(rows))
+def training_lesions(pooled: np.ndarray, rows: pd.DataFrame, classes: list[str]) -> TrainingLesions:
+    """pooled: float16 [n, views, dim] of the training images; rows: their `lesion_id, group, target`."""
+    mean, scale = moments(pooled)
     diagnoses = [classes[target] for target in rows["target"]]
-    return TrainingLesions(pooled.mean(axis=1, dtype=np.float64).astype(np.float16), lesions, diagnoses, mean, scale)
+    features = standardise(pooled, mean, scale).astype(np.float16)
+    return TrainingLesions(features, list(lesions_of(rows)), diagnoses, mean, scale)
+
+
+def _directions(standardised: np.ndarray) -> np.ndarray:
+    """Rows of length 1, float64 [n, dim]."""
+    return standardised / np.maximum(np.linalg.norm(standardised, axis=1, keepdims=True), 1e-12)
 
 
 def write_training_lesions(lesions: TrainingLesions, path: Path) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from derm.classifier import Classifier
+from derm.diagnosis_names import full_name
 from derm.errors import UserError
 from derm.files import write_csv
 from derm.images import SUFFIXES, UnreadableImageError, decode, read_bytes
@@ -23,10 +24,11 @@ def predict_files(
 ) -> pd.DataFrame:
     """Classify every image and write the table to `out`.
 
-    Columns: image, p_<class>..., predicted and decision (class index), predicted_name, decision_name, flag, status
-    (`ok`, or the reason why the row is empty), those of `derm.uncertainty.uncertainty`, ood_score and ood (1: further
-    from the training images than nearly all lesions). encoder_weights: see `Classifier.load`. metadata: a CSV with
-    `image` and what is known of `age`, `sex` and `body_site`.
+    Columns: image, p_<class>..., predicted and decision (class index), each with its `_name` and, `_in_full`, what that
+    stands for, flag, set (classes, with | between), status (`ok`, or the reason why the row is empty), those of
+    `derm.uncertainty.uncertainty`, ood_score and ood (1: further from the training images than nearly all lesions),
+    quality (notes) and nearest (the training lesions it looks most like). encoder_weights: see `Classifier.load`.
+    metadata: a CSV with `image` and what is known of `age`, `sex` and `body_site`.
     UserError if a folder holds no image, the classifier is unusable, or the metadata are of no use to it.
     """
     files = list_images(paths)
@@ -55,6 +57,7 @@ def predict_files(
                 told = told.set_index(table.index[table["status"] == "ok"])
                 for column in ("predicted", "decision"):
                     told[f"{column}_name"] = told[column].map(names)
+                    told[f"{column}_in_full"] = told[f"{column}_name"].map(full_name)
                 # Whole numbers stay whole beside the empty cells of a bad image.
                 whole = ["predicted", "decision", "ood"] + ([] if classifier.calibration.positive is None else ["flag"])
                 table = table.join(told.astype(dict.fromkeys(whole, "Int64")))
@@ -63,8 +66,9 @@ def predict_files(
     probabilities = [f"p_{name}" for name in classifier.classes]
     doubts = ["entropy", "aleatoric", "epistemic"]
     doubts += [f"{end}_{name}" for name in classifier.classes for end in ("low", "high")]
-    columns = ["image", *probabilities, "predicted", "predicted_name", "decision", "decision_name", "flag", "set"]
-    columns += [*doubts, "ood_score", "ood", "status"]
+    columns = ["image", *probabilities]
+    columns += [f"{column}{end}" for column in ("predicted", "decision") for end in ("", "_name", "_in_full")]
+    columns += ["flag", "set", *doubts, "ood_score", "ood", "quality", "nearest", "status"]
     table = pd.concat(tables).reindex(columns=columns)
     write_csv(out, table)
     return table

@@ -2,17 +2,21 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from derm.calibration.registry import CalibrateParams, cross_fitted
 from derm.calibration.scaling import NoCalibrator
 from derm.decisions.conformal import ConformalParams
 from derm.decisions.fit import fit_calibration
-from derm.decisions.outcome import DecideParams, calibration_file
-from derm.embedding.features import read_features
+from derm.decisions.outcome import Calibration, DecideParams, calibration_file, outcomes
+from derm.decisions.quality import FILE as QUALITY
+from derm.decisions.quality import Quality, QualityParams, fit_quality
+from derm.embedding.features import Features, read_features
 from derm.figures import reliability
 from derm.files import read_csv, write_csv, write_figure, write_json
 from derm.heads.head import HEAD, head_file, head_names, read_head
 from derm.heads.predict import image_logits
-from derm.image_table import read_images
+from derm.image_table import read_appearance, read_images
 from derm.measures.bootstrap import group_weights
 from derm.measures.calibration import by_class, calibration_numbers
 from derm.measures.curves import reliability_bins
@@ -42,6 +46,8 @@ def main() -> None:
         calibration[name] = fit_calibration(logits[name], rows, split, task, params, decide_params, conformal_params)
         write_json(calibration_file(name), calibration[name].model_dump())
     fitted = calibration[HEAD]
+    quality = judge_quality(split, images, features, fitted)
+    write_json(QUALITY, quality.model_dump())
     tables = {
         "before": NoCalibrator().probabilities(logits[HEAD]),
         "after": fitted.calibrator.probabilities(logits[HEAD]),
@@ -56,6 +62,7 @@ def main() -> None:
     for name, probabilities in tables.items():
         metrics[name] = calibration_numbers(probabilities, targets, groups, DRAWS, params.seed)
         write_csv(PLOTS / f"by_class_{name}.csv", by_class(probabilities, targets, task.classes))
+    metrics["quality"] = {name: note.model_dump(exclude_none=True) for name, note in quality.notes.items()}
     metrics["conformal"] = {
         name: {"lesions": lesions, "missing": missing}
         for name, lesions, missing in zip(task.classes, fitted.conformal.lesions, fitted.conformal.missing, strict=True)
@@ -74,6 +81,17 @@ def main() -> None:
         f"{metrics['before']['nll']:.4f} -> {metrics['after']['nll']:.4f}, "
         f"ECE {metrics['before']['ece']:.4f} -> {metrics['after']['ece']:.4f}"
     )
+
+
+def judge_quality(split: pd.DataFrame, images: pd.DataFrame, features: Features, fitted: Calibration) -> Quality:
+    """Notes by the training images' looks, judged by the decisions on val and calibration, where nobody trained."""
+    looks, head = read_appearance(), read_head(head_file(HEAD))
+    train = split[split["part"] == "train"].merge(looks, on="image_id")
+    known = images.drop(columns="group").merge(looks, on="image_id")
+    rows = split[split["part"].isin(("val", "calibration"))].merge(known, on="image_id")
+    told = outcomes(image_logits(head, head.inputs(features, rows)), fitted)
+    wrong = (told["decision"] != rows["target"]).to_numpy()
+    return fit_quality(train, rows, wrong, rows["group"].to_numpy(), load("quality", QualityParams))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ from pydantic import Field
 
 from derm.decisions.conformal import prediction_sets
 from derm.decisions.outcome import calibration_file, read_calibration
+from derm.decisions.quality import read_quality
 from derm.embedding.features import read_features
 from derm.evaluation.external import COLUMNS, measure_external
-from derm.evaluation.pictures import write_pictures
 from derm.evaluation.outside import write_outside
+from derm.evaluation.pictures import write_pictures
 from derm.evaluation.sets import set_numbers, write_sets
 from derm.evaluation.slices import subgroup_slices
 from derm.evaluation.subgroups import subgroup_figure, subgroup_table
@@ -22,7 +23,7 @@ from derm.evaluation.worth import write_worth
 from derm.external import read_sets
 from derm.files import read_csv, write_csv, write_figure, write_json
 from derm.heads.head import HEAD, head_file, head_names, read_head
-from derm.image_table import read_images
+from derm.image_table import read_appearance, read_images
 from derm.measures.bootstrap import Drawn, as_intervals, draws, group_weights
 from derm.measures.headline import headline, nested
 from derm.measures.per_class import class_table
@@ -45,7 +46,7 @@ class EvaluateParams(Section):
 
 
 def main() -> None:
-    params, images = load("evaluate", EvaluateParams), read_images()
+    params, images = load("evaluate", EvaluateParams), read_images().merge(read_appearance(), on="image_id")
     task = make_task(images, load("task", TaskParams))
     split, features = read_csv(Path("data/split/split.csv"), target=int), read_features()
     names = head_names()
@@ -54,6 +55,7 @@ def main() -> None:
         {name: read_calibration(calibration_file(name)) for name in names},
         load("uncertainty", UncertaintyParams),
         read_out_of_distribution(),
+        read_quality(),
     )
     tables, beside, home = [], [], {}
     for part in PARTS:

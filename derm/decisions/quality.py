@@ -1,12 +1,18 @@
 """Notes on a photograph's quality, told only where photographs that have them are measurably more often wrong."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from derm.files import DECIMALS
+from derm.decisions.outcome import CALIBRATION
+from derm.errors import UserError
+from derm.files import DECIMALS, read_json
 from derm.measures.bootstrap import group_weights, intervals
 from derm.params import Section
+
+FILE = CALIBRATION / "quality.json"
 
 # A note, and the measure (derm.appearance.Appearance) that is low where it applies.
 MEASURE = {"blurred": "sharpness", "dark": "brightness", "no lesion": "lesion_contrast"}
@@ -79,6 +85,14 @@ def notes(appearance: pd.DataFrame, quality: Quality) -> list[str]:
             has = _below(appearance[note.measure].to_numpy(), note.threshold)
             texts = [f"{text}|{name}".strip("|") if one else text for text, one in zip(texts, has, strict=True)]
     return texts
+
+
+def read_quality(path: Path = FILE) -> Quality:
+    """What `calibrate` wrote. UserError if it is missing or damaged."""
+    try:
+        return Quality.model_validate(read_json(path))
+    except ValidationError as error:
+        raise UserError(f"{path} is damaged ({error.error_count()} wrong keys): run `dvc repro`") from None
 
 
 def _below(values: np.ndarray, threshold: float) -> np.ndarray:

@@ -10,7 +10,7 @@ from derm.embedding.features import EXTERNAL_FEATURES, read_features
 from derm.evaluation.told import Judged, tell
 from derm.external import EXTERNAL
 from derm.files import write_csv
-from derm.image_table import read_images
+from derm.image_table import APPEARANCE_FILE, read_appearance, read_images
 from derm.measures.bootstrap import Drawn, draws, group_weights, percentile_interval
 from derm.measures.headline import headline
 from derm.task import Task
@@ -28,6 +28,7 @@ def measure_external(
     interval over both draws of lesions; the sets share none. Balanced accuracy is over the classes that are here.
     """
     images = read_images(EXTERNAL / name / "images.csv")
+    images = images.merge(read_appearance(EXTERNAL / name / APPEARANCE_FILE.name), on="image_id")
     rows = images[images["diagnosis"].isin(task.of)].reset_index(drop=True)
     if rows.empty:
         return pd.DataFrame(columns=pd.Index(COLUMNS))

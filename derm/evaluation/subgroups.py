@@ -29,7 +29,8 @@ def subgroup_table(
     predictions: as `derm.measures.headline.headline` takes them, with `lesion_id, group`; weights: of the bootstrap,
     [resamples, n]. positives: lesions of the positive class. Numbers: how often the decision is right; with a
     positive class also the flag's sensitivity and specificity, and the AUC. What cannot be computed has no row.
-    The interval is the bootstrap's, of a proportion among too few lesions (`derm.measures.proportion.too_few`) Wilson's.
+    The interval is the bootstrap's; of a proportion among too few lesions (`derm.measures.proportion.too_few`) it is
+    Wilson's.
     """
     lesions, targets = lesions_of(predictions), predictions["target"].to_numpy()
     right = (predictions["decision"] == predictions["target"]).to_numpy()

@@ -7,6 +7,7 @@ import pandas as pd
 
 from derm.decisions.conformal import lesions_of
 from derm.decisions.outcome import Calibration, outcomes
+from derm.decisions.quality import Quality, notes
 from derm.embedding.features import Features
 from derm.heads.head import HEAD, Head
 from derm.heads.inputs import Inputs
@@ -21,17 +22,19 @@ FIRST_VIEW = "first_view"
 @dataclass(frozen=True)
 class Judged:
     """What is measured: heads by name (`derm.heads.head.HEAD`, and with metadata those beside it), the calibration of
-    each, how uncertainty is had, and what tells the unlike."""
+    each, how uncertainty is had, what tells the unlike, and the notes on a photograph's quality."""
 
     heads: dict[str, Head]
     calibrations: dict[str, Calibration]
     uncertainty: UncertaintyParams
     distribution: OutOfDistribution
+    quality: Quality
 
 
 @dataclass(frozen=True)
 class Told:
-    """predictions: `KNOWN`, then `derm.decisions.outcome.outcomes`, uncertainty and distance; logits: float64 [n, classes] before
+    """predictions: `KNOWN`, then `derm.decisions.outcome.outcomes`, uncertainty, distance and
+    quality; logits: float64 [n, classes] before
     calibration; beside: what other heads would tell, and with several views the same head on the first view alone:
     name -> `KNOWN` and outcomes."""
 
@@ -41,7 +44,7 @@ class Told:
 
 
 def tell(judged: Judged, features: Features, rows: pd.DataFrame) -> Told:
-    """rows: `KNOWN`, and what is known of age, sex and body_site."""
+    """rows: `KNOWN`, what is known of age, sex and body_site, and what `derm.image_table.read_appearance` has."""
     known = rows[KNOWN].reset_index(drop=True)
     given = {name: head.inputs(features, rows) for name, head in judged.heads.items()}
     logits = {name: image_logits(head, given[name]) for name, head in judged.heads.items()}
@@ -53,7 +56,7 @@ def tell(judged: Judged, features: Features, rows: pd.DataFrame) -> Told:
     samples = logit_samples(judged.heads[HEAD], given[HEAD], judged.uncertainty)
     doubt = uncertainty(samples, calibration.calibrator, calibration.classes)
     far = judged.distribution.told(features.pooled[features.rows(rows["image_id"])])
-    predictions = _with(_with(told.pop(HEAD), doubt), far)
+    predictions = _with(_with(told.pop(HEAD), doubt), far).assign(quality=notes(rows, judged.quality))
     return Told(predictions, logits[HEAD], told)
 
 

@@ -65,6 +65,14 @@ class OutOfDistribution:
         return pd.DataFrame({"ood_score": scores, "ood": (scores > self.threshold.score).astype(int)})
 
 
+def moments(pooled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and scale of features [n, views, dim], the mean over the views: float32 [dim]; a constant feature keeps
+    scale 1, as for the heads."""
+    of_images = pooled.mean(axis=1, dtype=np.float64)
+    deviation = of_images.std(axis=0)
+    return of_images.mean(axis=0).astype(np.float32), np.where(deviation > 1e-8, deviation, 1.0).astype(np.float32)
+
+
 def standardise(pooled: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Features [n, views, dim] -> float64 [n, dim], the mean over the views, within LIMIT standard deviations."""
     return ((pooled.mean(axis=1, dtype=np.float64) - mean) / scale).clip(-LIMIT, LIMIT)

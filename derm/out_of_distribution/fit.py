@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from derm.decisions.conformal import lesions_of, one_of_each
 from derm.embedding.features import Features
-from derm.out_of_distribution.distance import Cloud, OutOfDistribution, Threshold, standardise
+from derm.out_of_distribution.distance import Cloud, OutOfDistribution, Threshold, moments, standardise
 from derm.params import Section
 
 # Directions of which the variance counts each for itself. The file of 2,000 features takes 2 MB, and would take 16.
@@ -45,14 +45,11 @@ def fit_cloud(pooled: np.ndarray) -> Cloud:
     """From the features [n, views, dim] of the training part.
 
     Mahalanobis distance (Lee et al. 2018, arXiv 1807.03888), here from the one mean of all classes: from the nearest of
-    the classes' means it tells an unknown class hardly better (`benchmarks.out_of_distribution`). The covariance is shrunk (Ledoit and Wolf 2004, A
-    well-conditioned estimator for large-dimensional covariance matrices); of it the AXES of largest variance are kept,
-    and the mean of the others, as in probabilistic PCA (Tipping and Bishop 1999).
+    the classes' means it tells an unknown class hardly better (`benchmarks.out_of_distribution`). The covariance is
+    shrunk (Ledoit and Wolf 2004, A well-conditioned estimator for large-dimensional covariance matrices); of it the
+    AXES of largest variance are kept, and the mean of the others, as in probabilistic PCA (Tipping and Bishop 1999).
     """
-    of_images = pooled.mean(axis=1, dtype=np.float64)
-    mean, deviation = of_images.mean(axis=0).astype(np.float32), of_images.std(axis=0)
-    # A constant feature keeps scale 1, as for the heads.
-    scale = np.where(deviation > 1e-8, deviation, 1.0).astype(np.float32)
+    mean, scale = moments(pooled)
     dim = len(mean)
     count = min(AXES, dim)
     # Sums are split between threads, and their last bits depend on how many there are.

@@ -22,17 +22,18 @@ ROWS = pd.DataFrame(
         "target": [number % 2 for number in range(60)],
     }
 )
-MEAN, SCALE = POOLED.astype(float).mean(axis=(0, 1)), POOLED.astype(float).std(axis=(0, 1))
+OF_IMAGES = POOLED.mean(axis=1, dtype=float)
+MEAN, SCALE = OF_IMAGES.mean(axis=0), OF_IMAGES.std(axis=0)
 
 
 def test_the_lesions_are_those_of_scikit_learn_each_once(tmp_path: Path) -> None:
-    made = training_lesions(POOLED, ROWS, ["mel", "nv"], MEAN, SCALE)
+    made = training_lesions(POOLED, ROWS, ["mel", "nv"])
     write_training_lesions(made, tmp_path / "nearest.safetensors")
-    asked = GENERATOR.normal(3, 2, (7, 5))
+    asked = GENERATOR.normal(3, 2, (7, 2, 5))
     told = read_training_lesions(tmp_path / "nearest.safetensors").nearest(asked)
-    bank = (POOLED.mean(axis=1, dtype=float).astype(np.float16).astype(float) - MEAN) / SCALE
+    bank = (OF_IMAGES - MEAN) / SCALE
     found = NearestNeighbors(n_neighbors=60, metric="cosine").fit(bank)
-    distances, places = found.kneighbors((asked - MEAN) / SCALE)
+    distances, places = found.kneighbors((asked.mean(axis=1) - MEAN) / SCALE)
     for text, near, order in zip(told, distances, places, strict=True):
         expected: dict[str, str] = {}
         for distance, place in zip(near, order, strict=True):
@@ -43,7 +44,7 @@ def test_the_lesions_are_those_of_scikit_learn_each_once(tmp_path: Path) -> None
 
 def test_a_training_photograph_is_nearest_to_its_own_lesion() -> None:
     one_view = POOLED[:, :1]
-    told = training_lesions(one_view, ROWS, ["mel", "nv"], MEAN, SCALE).nearest(one_view[:, 0])
+    told = training_lesions(one_view, ROWS, ["mel", "nv"]).nearest(one_view)
     assert [text.split(" ")[0] for text in told] == list(
         ROWS["lesion_id"].where(ROWS["lesion_id"] != "", ROWS["group"])
     )
