@@ -45,9 +45,9 @@ def fit_cloud(pooled: np.ndarray) -> Cloud:
     """From the features [n, views, dim] of the training part.
 
     Mahalanobis distance (Lee et al. 2018, arXiv 1807.03888), here from the one mean of all classes: from the nearest of
-    the classes' means it tells an unknown class hardly better (`benchmarks.out_of_distribution`). The covariance is shrunk (Ledoit and Wolf 2004, A
-    well-conditioned estimator for large-dimensional covariance matrices); of it the AXES of largest variance are kept,
-    and the mean of the others, as in probabilistic PCA (Tipping and Bishop 1999).
+    the classes' means it tells an unknown class hardly better (`benchmarks.out_of_distribution`). The covariance is
+    shrunk (Ledoit and Wolf 2004, A well-conditioned estimator for large-dimensional covariance matrices); of it the
+    AXES of largest variance are kept, and the mean of the others, as in probabilistic PCA (Tipping and Bishop 1999).
     """
     of_images = pooled.mean(axis=1, dtype=np.float64)
     mean, deviation = of_images.mean(axis=0).astype(np.float32), of_images.std(axis=0)
