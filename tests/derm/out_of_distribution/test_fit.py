@@ -34,7 +34,7 @@ def correlated(rows: int, dim: int, seed: int, views: int = 1) -> np.ndarray:
 def test_with_all_axes_it_is_the_distance_with_ledoit_and_wolfs_covariance(views: int) -> None:
     train, others = correlated(40, 12, 1, views), correlated(7, 12, 2, views)
     scaler = StandardScaler().fit(train.astype(float).mean(1))
-    precision = LedoitWolf().fit(scaler.transform(train.astype(float).mean(1))).get_precision()
+    precision = np.linalg.inv(LedoitWolf().fit(scaler.transform(train.astype(float).mean(1))).covariance_)
     expected = [mahalanobis(row, np.zeros(12), precision) for row in scaler.transform(others.astype(float).mean(1))]
     np.testing.assert_allclose(fit_cloud(train).scores(others), expected, rtol=1e-4)
 
