@@ -92,7 +92,7 @@ class Classifier:
         UserError if something is missing, damaged, or not what the package was made with.
         """
         description = read_json(folder / "classifier.json")
-        if not {"encoders", "features", "synthetic", "uncertainty"} <= set(description):
+        if not {"encoders", "features", "nearest", "synthetic", "uncertainty"} <= set(description):
             raise UserError(f"{folder / 'classifier.json'} is not a packaged classifier's: copy the whole folder again")
         uncertain = checked(description["uncertainty"], "uncertainty", UncertaintyParams, folder / "classifier.json")
         manifests, given = description["features"]["encoders"], list(encoder_weights)
@@ -112,7 +112,7 @@ class Classifier:
             calibration,
             read_out_of_distribution(folder / DISTRIBUTION),
             read_quality(folder / QUALITY),
-            read_training_lesions(folder / LESIONS) if (folder / LESIONS).exists() else None,
+            read_training_lesions(folder / LESIONS) if description["nearest"] else None,
         )
         return Classifier(encoders, description["features"], fitted, uncertain, description["synthetic"])
 
@@ -206,6 +206,7 @@ def write_classifier(
         {
             "features": features_manifest,
             "encoders": described,
+            "nearest": fitted.lesions is not None,
             "synthetic": synthetic,
             "uncertainty": uncertain.model_dump(),
         }

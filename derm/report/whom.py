@@ -21,9 +21,9 @@ def subgroups_part() -> Part:
     """For whom it works: by age, sex, body site, source and confirmation; by lesion; the worst errors."""
     text = (
         f"Intervals are of 95 %, from the bootstrap over lesions; where fewer than {FEWEST} lesions count, or fewer "
-        f"than {EACH} of them on one side, Wilson's on their number. Many rows are looked at here: some would stand out "
-        "by chance. The individual typology angle (ITA) of the skin around the lesion follows the light and the camera "
-        "at least as much as the skin: a proxy for skin tone that is confounded by lighting."
+        f"than {EACH} of them on one side, Wilson's on their number. Many rows are looked at here: some would stand "
+        "out by chance. The individual typology angle (ITA) of the skin around the lesion follows the light and the "
+        "camera at least as much as the skin: a proxy for skin tone that is confounded by lighting."
     )
     tables = [
         ("Test: by image, and by lesion (the mean of its photographs' logits)", by_lesion_table()),

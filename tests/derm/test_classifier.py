@@ -13,8 +13,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from derm.classifier import Classifier, write_classifier
+from derm.appearance import appearance
+from derm.classifier import Classifier, Fitted, write_classifier
 from derm.decisions.outcome import Calibration, outcomes
+from derm.decisions.quality import Quality
 from derm.embedding.features import features_manifest
 from derm.embedding.forward import CPU_BATCH_SIZE, Forward
 from derm.embedding.views import apply_view, view_names
@@ -26,6 +28,7 @@ from derm.heads.metadata import fit_metadata
 from derm.heads.predict import dropout_logits, image_logits, member_logits
 from derm.heads.registry import head_kind
 from derm.images import decode
+from derm.nearest import TrainingLesions, training_lesions
 from derm.out_of_distribution.distance import OutOfDistribution, Threshold
 from derm.out_of_distribution.fit import fit_cloud
 from derm.prediction import list_images, predict_files
@@ -35,6 +38,8 @@ from tests.derm.encoders.params import section
 from tests.derm.heads.data import inputs, random_head, shape
 
 CLASSES = ["bcc", "mel", "nv"]
+FILES = ["calibration.json", "classifier.json", "encoder-1.safetensors", "head.safetensors"]
+FILES += ["nearest.safetensors", "ood.safetensors", "quality.json"]
 
 
 def pictures(count: int) -> list[Image.Image]:
@@ -62,6 +67,8 @@ class Package:
     calibration: Calibration
     uncertain: UncertaintyParams
     distribution: OutOfDistribution
+    quality: Quality
+    lesions: TrainingLesions | None = None
 
     def features(self, images: list[Image.Image]) -> np.ndarray:
         """Float16 [n, views, dim] or [n, views, patches, channels], one image, view and encoder at a time."""
@@ -105,7 +112,10 @@ class Package:
             samples = dropout_logits(self.head, given, self.uncertain.passes, self.uncertain.seed)
         told = outcomes(image_logits(self.head, given), self.calibration)
         far = self.distribution.told(self.pooled(images))
-        return pd.concat([told, uncertainty(samples, self.calibration.calibrator, CLASSES), far], axis=1)
+        table = pd.concat([told, uncertainty(samples, self.calibration.calibrator, CLASSES), far], axis=1)
+        brightness = np.array([appearance(image, None).brightness for image in images])
+        table["quality"] = np.where(brightness < self.quality.notes["dark"].threshold, "dark", "")
+        return table.assign(nearest="" if self.lesions is None else self.lesions.nearest(self.pooled(images)))
 
     def write(self, folder: Path, limit: int = 10_000_000) -> list[str]:
         revisions = ["" for _ in self.encoders]
@@ -113,14 +123,20 @@ class Package:
             self.encoders,
             revisions,
             self.manifest,
-            self.head,
-            self.calibration,
-            self.distribution,
+            Fitted(self.head, self.calibration, self.distribution, self.quality, self.lesions),
             self.uncertain,
             limit,
             False,
             folder,
         )
+
+
+def dark() -> Quality:
+    """One note, on every other picture."""
+    middle = float(np.median([appearance(picture, None).brightness for picture in pictures(6)]))
+    told = {"images": 30, "groups": 30, "error": 0.5, "error_others": 0.1, "difference": 0.4, "low": 0.2, "high": 0.6}
+    note = {"measure": "brightness", "threshold": middle, "shown": True} | told
+    return Quality.model_validate({"share": 0.05, "images": 90, "groups": 90, "notes": {"dark": note}})
 
 
 def package(
@@ -138,10 +154,13 @@ def package(
     uncertain = UncertaintyParams(passes=passes, seed=3)
     first = random_head(shape(1, 3, type=(head or {}).get("type", "linear")))
     nowhere = OutOfDistribution(fit_cloud(np.zeros((2, 1, 1))), Threshold(score=1.0, share=0.5, lesions=1))
-    made = Package(folder, encoders, manifest, first, calibration(**calibrated), uncertain, nowhere)
+    made = Package(folder, encoders, manifest, first, calibration(**calibrated), uncertain, nowhere, dark())
     cloud = fit_cloud(made.pooled(pictures(8)))
     middle = float(np.median(cloud.scores(made.pooled(pictures(5)))))
     made.distribution = OutOfDistribution(cloud, Threshold(score=middle, share=0.5, lesions=5))
+    names = [f"l{number}" for number in range(8)]
+    rows = pd.DataFrame({"lesion_id": names, "group": names, "target": [number % 3 for number in range(8)]})
+    made.lesions = training_lesions(made.pooled(pictures(8)), rows, CLASSES)
     mean, deviation = inputs(made.embedded(pictures(8))[:, None]).moments()
     made.head = random_head(shape(len(mean), 3, **(head or {})), seed=1)
     for member in made.head.members:
@@ -257,9 +276,7 @@ def test_the_same_package_has_the_same_bytes(workspace: Path, cpu: torch.device)
     for name in ("one", "two"):
         package(workspace / name)
     files = sorted(path.name for path in (workspace / "one").iterdir())
-    assert files == [
-        *("calibration.json", "classifier.json", "encoder-1.safetensors", "head.safetensors", "ood.safetensors")
-    ]
+    assert files == sorted(FILES)
     for name in files:
         assert (workspace / "one" / name).read_bytes() == (workspace / "two" / name).read_bytes(), name
 
@@ -286,9 +303,7 @@ def refusal(folder: Path) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "name", ["classifier.json", "calibration.json", "head.safetensors", "encoder-1.safetensors", "ood.safetensors"]
-)
+@pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(workspace: Path, cpu: torch.device, name: str) -> None:
     package(workspace / "classifier")
     (workspace / "classifier" / name).unlink()
@@ -307,16 +322,7 @@ def test_weights_that_were_tampered_with_are_refused(workspace: Path, cpu: torch
     assert "bn1.weight is missing" in refusal(workspace / "classifier")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "head.safetensors",
-        "ood.safetensors",
-        "calibration.json",
-        "classifier.json",
-        pytest.param("encoder-1.safetensors"),
-    ],
-)
+@pytest.mark.parametrize("name", FILES)
 def test_a_file_that_was_cut_is_named(workspace: Path, cpu: torch.device, name: str) -> None:
     package(workspace / "classifier")
     path = workspace / "classifier" / name

@@ -1,15 +1,20 @@
 """One row for each lesion, and the first view alone."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from scipy.special import softmax
 
+from derm.decisions.quality import Quality
 from derm.embedding.features import Features
 from derm.evaluation.told import FIRST_VIEW, Judged, Told, by_lesion, tell
 from derm.heads.head import HEAD, Head, HeadShape
 from derm.heads.params import HeadParams
+from derm.out_of_distribution.distance import OutOfDistribution, Threshold
+from derm.out_of_distribution.fit import fit_cloud
 from derm.params import load
 from derm.uncertainty import UncertaintyParams
 from tests.derm.decisions.calibrations import calibration
@@ -28,14 +33,15 @@ ROWS = pd.DataFrame(
 def judged() -> Judged:
     params = load("head", HeadParams).model_copy(update={"type": "linear", "metadata": False})
     head = Head(HeadShape(params=params, channels=3, classes=3))
+    member: Any = head.members[0]
     with torch.no_grad():
-        head.members[0].output.weight.copy_(torch.eye(3))
-        head.members[0].output.bias.zero_()
-    return Judged(
-        {HEAD: head.eval()},
-        {HEAD: calibration(calibrator={"method": "temperature", "temperature": 1.0})},
-        UncertaintyParams(passes=0, seed=0),
-    )
+        member.output.weight.copy_(torch.eye(3))
+        member.output.bias.zero_()
+    cloud = fit_cloud(np.random.default_rng(1).normal(size=(9, 1, 3)))
+    far = OutOfDistribution(cloud, Threshold(score=3.0, share=0.5, lesions=9))
+    quality = Quality(share=0.05, images=9, groups=9, notes={})
+    plain = calibration(calibrator={"method": "temperature", "temperature": 1.0})
+    return Judged({HEAD: head.eval()}, {HEAD: plain}, UncertaintyParams(passes=0, seed=0), far, quality)
 
 
 def features(views: int) -> Features:
