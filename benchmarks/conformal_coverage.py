@@ -24,12 +24,13 @@ import typer
 from tqdm import tqdm
 
 from benchmarks.machine import machine
-from derm.decisions.conformal import ConformalParams, fit_conformal, lesions_of, one_of_each, prediction_sets
+from derm.decisions.conformal import ConformalParams, fit_conformal, prediction_sets
 from derm.embedding.features import read_features
 from derm.files import read_csv
 from derm.heads.head import head_file, read_head
 from derm.heads.predict import image_logits
 from derm.image_table import read_images
+from derm.lesions import lesions_of, one_of_each
 from derm.optimise import TRAINING_THREADS
 from derm.params import load
 from derm.seeds import derived

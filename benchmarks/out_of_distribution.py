@@ -27,10 +27,10 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.machine import machine
 from benchmarks.strange_pictures import blank_frames, embed, noises, scikit_image_pictures, scikit_learn_pictures, tiles
-from derm.decisions.conformal import lesions_of, one_of_each
 from derm.embedding.features import Features, read_features
 from derm.files import read_csv
 from derm.image_table import read_images
+from derm.lesions import lesions_of, one_of_each
 from derm.out_of_distribution.distance import standardise
 from derm.out_of_distribution.fit import OodParams, fit_cloud, fit_threshold
 from derm.params import load

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from derm.decisions.conformal import lesions_of
 from derm.errors import UserError
 from derm.files import read_tensors, write_tensors
+from derm.lesions import lesions_of
 from derm.out_of_distribution.distance import moments, standardise
 
 SHOWN = 3

@@ -24,9 +24,11 @@ from derm.external import read_sets
 from derm.files import read_csv, write_csv, write_figure, write_json
 from derm.heads.head import HEAD, head_file, head_names, read_head
 from derm.image_table import read_appearance, read_images
+from derm.lesions import lesions_of
 from derm.measures.bootstrap import Drawn, as_intervals, draws, group_weights
-from derm.measures.headline import headline, nested
+from derm.measures.headline import headline, nested, shares
 from derm.measures.per_class import class_table
+from derm.measures.proportion import with_wilson
 from derm.out_of_distribution.distance import read_out_of_distribution
 from derm.params import Section, load
 from derm.task import Task, TaskParams, make_task
@@ -95,21 +97,27 @@ def measure(
     targets = predictions["target"].to_numpy()
     weights = weights_of(predictions, params)
 
-    def numbers_of(table: pd.DataFrame, name: str) -> Drawn:
-        of = weights if len(table) == len(predictions) else weights_of(table, params)
-        return draws(partial(headline, table, classes, positive, bins=params.bins), of, f"{part}, {name}")
+    def drawn_of(table: pd.DataFrame, weights: np.ndarray, name: str) -> Drawn:
+        words = f"{part}, {name.replace('_', ' ')}"
+        return draws(partial(headline, table, classes, positive, bins=params.bins), weights, words)
 
-    drawn = numbers_of(predictions, "headline")
+    def numbers_of(table: pd.DataFrame, drawn: Drawn) -> pd.DataFrame:
+        return with_wilson(as_intervals(drawn), shares(table, classes, positive), lesions_of(table))
+
+    drawn = drawn_of(predictions, weights, "headline")
     calibration = judged.calibrations[HEAD]
     by_one = prediction_sets(told.logits, calibration.conformal, marginal=True)
     aged = predictions.assign(age=rows["age"])
     sets = write_sets(aged, by_one, classes, weights, calibration.conformal.alpha, params.seed, PLOTS, part)
     threshold = judged.distribution.threshold
     outside = write_outside(predictions, rows, threshold, weights, params.seed, PLOTS, part)
-    numbers = pd.concat([as_intervals(drawn), set_numbers(sets, positive), outside])
-    others = [as_intervals(drawn).assign(head=HEAD)]
-    for name, table in (told.beside | {"by_lesion": by_lesion(told, calibration)}).items():
-        others.append(as_intervals(numbers_of(table, name.replace("_", " "))).assign(head=name))
+    numbers = pd.concat([numbers_of(predictions, drawn), set_numbers(sets, positive), outside])
+    others = [numbers_of(predictions, drawn).assign(head=HEAD)]
+    for name, table in told.beside.items():
+        others.append(numbers_of(table, drawn_of(table, weights, name)).assign(head=name))
+    lesions = by_lesion(told, calibration)
+    drawn_lesions = drawn_of(lesions, weights_of(lesions, params), "by_lesion")
+    others.append(numbers_of(lesions, drawn_lesions).assign(head="by_lesion"))
     write_csv(PLOTS / f"per_class_{part}.csv", class_table(predictions, classes, weights, f"{part}, by class"))
     write_pictures(predictions, classes, positive, weights, params.bins, PLOTS, part)
     write_worth(predictions, classes, positive, weights, PLOTS, part)

@@ -8,6 +8,7 @@ from pydantic import Field
 from scipy.special import log_softmax
 
 from derm.files import DECIMALS
+from derm.lesions import one_of_each
 from derm.params import Section
 
 # No score is as high as this.
@@ -74,21 +75,9 @@ def as_sets(texts: pd.Series, classes: list[str]) -> np.ndarray:
     return np.array([[name in row for name in classes] for row in named]).reshape(len(named), len(classes))
 
 
-def lesions_of(rows: pd.DataFrame) -> np.ndarray:
-    """What the images (`lesion_id, group`) show, text [n]: the lesion where it is known, else what is held together."""
-    return rows["lesion_id"].where(rows["lesion_id"] != "", rows["group"]).to_numpy()
-
-
 def class_scores(logits: np.ndarray) -> np.ndarray:
     """How badly each class fits, float64 [n, classes]: minus its log-probability, with the decimals that are stored."""
     return -log_softmax(logits, axis=1).round(DECIMALS)
-
-
-def one_of_each(lesions: np.ndarray, seed: int) -> np.ndarray:
-    """One row of each lesion, drawn: int [lesions], in their order of rows."""
-    order = np.random.default_rng(seed).permutation(len(lesions))
-    _, first = np.unique(lesions[order], return_index=True)
-    return np.sort(order[first])
 
 
 def _threshold(scores: np.ndarray, alpha: float) -> float:

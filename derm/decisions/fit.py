@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from derm.calibration.registry import CalibrateParams, chosen, cross_fitted, fit_calibrator
-from derm.decisions.conformal import ConformalParams, fit_conformal, lesions_of
+from derm.decisions.conformal import ConformalParams, fit_conformal
 from derm.decisions.outcome import Calibration, DecideParams
 from derm.decisions.threshold import threshold_for_sensitivity
 from derm.errors import UserError
+from derm.lesions import lesions_of
 from derm.task import Task
 
 

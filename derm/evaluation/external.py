@@ -11,8 +11,10 @@ from derm.evaluation.told import Judged, tell
 from derm.external import EXTERNAL
 from derm.files import write_csv
 from derm.image_table import APPEARANCE_FILE, read_appearance, read_images
+from derm.lesions import lesions_of
 from derm.measures.bootstrap import Drawn, draws, group_weights, percentile_interval
-from derm.measures.headline import headline
+from derm.measures.headline import headline, shares
+from derm.measures.proportion import with_wilson
 from derm.task import Task
 
 COLUMNS = ["set", "images", "lesions", "metric", "value", "low", "high", "home", "drop", "drop_low", "drop_high"]
@@ -37,8 +39,9 @@ def measure_external(
     write_csv(Path(f"data/predictions/external_{name}.csv"), predictions)
     weights = group_weights(predictions["group"].to_numpy(), predictions["target"].to_numpy(), resamples, seed)
     here = draws(partial(headline, predictions, task.classes, task.positive, bins=bins), weights, f"{name}, headline")
+    told = with_wilson(dropped(here, home), shares(predictions, task.classes, task.positive), lesions_of(predictions))
     facts = {"set": name, "images": len(rows), "lesions": predictions["group"].nunique()}
-    return dropped(here, home).assign(**facts)[COLUMNS]
+    return told.assign(**facts)[COLUMNS]
 
 
 def dropped(here: Drawn, home: Drawn) -> pd.DataFrame:

@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
-from derm.decisions.conformal import lesions_of, one_of_each
 from derm.figures import PALETTE, plain_axes
 from derm.files import write_figure
+from derm.lesions import lesions_of, one_of_each
 from derm.measures.bootstrap import intervals
 from derm.out_of_distribution.distance import Threshold
 

@@ -7,10 +7,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
-from derm.decisions.conformal import as_sets, lesions_of, one_of_each
+from derm.decisions.conformal import as_sets
 from derm.evaluation.slices import Slice, by_age
 from derm.figures import PALETTE, plain_axes
 from derm.files import write_csv, write_figure
+from derm.lesions import lesions_of, one_of_each
 from derm.measures.bootstrap import percentile_interval
 from derm.measures.headline import POSITIVE_NAMES
 

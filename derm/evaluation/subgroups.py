@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from derm.decisions.conformal import lesions_of
 from derm.evaluation.slices import Slice
 from derm.figures import PALETTE
+from derm.lesions import lesions_of
 from derm.measures import weighted
 from derm.measures.proportion import too_few, wilson_interval
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from derm.decisions.conformal import lesions_of
 from derm.decisions.outcome import Calibration, outcomes
 from derm.decisions.quality import Quality, notes
 from derm.embedding.features import Features
 from derm.heads.head import HEAD, Head
 from derm.heads.inputs import Inputs
 from derm.heads.predict import image_logits
+from derm.lesions import lesions_of
 from derm.out_of_distribution.distance import OutOfDistribution
 from derm.uncertainty import UncertaintyParams, logit_samples, uncertainty
 

@@ -81,6 +81,26 @@ def headline(
     }
 
 
+def shares(predictions: pd.DataFrame, classes: list[str], positive: str | None) -> dict[str, tuple]:
+    """Those headline numbers that are shares of images, for `derm.measures.proportion.with_wilson`: name -> which
+    images are hit, and among which it is counted, each bool [n]."""
+    targets = predictions["target"].to_numpy()
+    told = {name: predictions[name].to_numpy() for name in ("predicted", "decision")}
+    everything = np.ones(len(targets), dtype=bool)
+    found = {"accuracy": (told["predicted"] == targets, everything)}
+    found["decision.accuracy"] = (told["decision"] == targets, everything)
+    if positive is None:
+        return found
+    index, name = classes.index(positive), POSITIVE_NAMES.get(positive, positive)
+    is_positive, flagged = targets == index, predictions["flag"].to_numpy().astype(int) == 1
+    predicted, decided = told["predicted"] == index, told["decision"] == index
+    for start, said in ((f"{name}.", predicted), (f"decision.{name}_", decided), ("flag.", flagged)):
+        found[f"{start}sensitivity"] = (said, is_positive)
+        found[f"{start}specificity"] = (~said, ~is_positive)
+        found[f"{start}precision"] = (is_positive, said)
+    return found
+
+
 def nested(numbers: dict[str, float]) -> dict:
     """Dotted keys as nested objects; what is NaN is left out."""
     tree: dict = {}

@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 
+from derm.lesions import lesions_of
 from derm.measures import weighted
 from derm.measures.bootstrap import intervals
+from derm.measures.proportion import with_wilson
 
 MEASURES = ("sensitivity", "specificity", "precision", "f1", "auc")
 
@@ -33,12 +35,25 @@ def per_class(
     return numbers
 
 
+def shares_by_class(predictions: pd.DataFrame, classes: list[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """As `derm.measures.proportion.with_wilson` takes them: `<class>.sensitivity`, `.specificity` and `.precision`."""
+    targets, told = predictions["target"].to_numpy(), predictions["predicted"].to_numpy()
+    found = {}
+    for index, name in enumerate(classes):
+        true, said = targets == index, told == index
+        found |= {f"{name}.sensitivity": (said, true), f"{name}.specificity": (~said, ~true)}
+        found[f"{name}.precision"] = (true, said)
+    return found
+
+
 def class_table(predictions: pd.DataFrame, classes: list[str], weights: np.ndarray, what: str) -> pd.DataFrame:
     """`diagnosis, images, groups`, then each measure with `_low` and `_high`, one row for each class; NaN stays NaN.
 
-    predictions: as in `per_class`, with `group`; weights: the bootstrap's, float [resamples, n].
+    predictions: as in `per_class`, with `lesion_id, group`; weights: the bootstrap's, float [resamples, n]. Shares seen
+    among too few lesions have Wilson's interval (`derm.measures.proportion`).
     """
-    numbers = intervals(lambda drawn: per_class(predictions, classes, drawn), weights, what).set_index("metric")
+    numbers = intervals(lambda drawn: per_class(predictions, classes, drawn), weights, what)
+    numbers = with_wilson(numbers, shares_by_class(predictions, classes), lesions_of(predictions)).set_index("metric")
     rows = []
     for index, name in enumerate(classes):
         here = predictions[predictions["target"] == index]

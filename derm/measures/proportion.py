@@ -1,8 +1,10 @@
 """The interval of a share where there are too few lesions for a bootstrap: it cannot draw what was never seen."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy.stats import norm
 
 # Fewer lesions than this, or fewer than EACH of them hit or missed, are too few for a bootstrap's percentiles: measured
@@ -47,3 +49,22 @@ def proportion_by_lesion(hit: np.ndarray, lesions: np.ndarray) -> Proportion:
     count = len(np.unique(lesions))
     share = float(hit.mean()) if len(hit) else float("nan")
     return Proportion(share, *wilson_interval(share, count), count)
+
+
+def with_wilson(
+    numbers: pd.DataFrame, shares: Mapping[str, tuple[np.ndarray, np.ndarray]], lesions: np.ndarray
+) -> pd.DataFrame:
+    """`metric, value, low, high`, the interval Wilson's on lesions for those shares that are seen among too few.
+
+    shares: metric -> which images are hit, and among which it is counted, each bool [n]; lesions: [n]. Metrics that
+    are no share stay as they are.
+    """
+    table = numbers.copy()
+    for place, metric in zip(table.index, table["metric"], strict=True):
+        if metric not in shares:
+            continue
+        hit, among = shares[metric]
+        told = proportion_by_lesion(hit[among], lesions[among])
+        if told.lesions and too_few(told.value, told.lesions):
+            table.loc[place, ["low", "high"]] = told.low, told.high
+    return table

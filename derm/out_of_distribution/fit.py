@@ -9,8 +9,8 @@ from scipy.linalg import eigh
 from sklearn.covariance import LedoitWolf
 from threadpoolctl import threadpool_limits
 
-from derm.decisions.conformal import lesions_of, one_of_each
 from derm.embedding.features import Features
+from derm.lesions import lesions_of, one_of_each
 from derm.out_of_distribution.distance import Cloud, OutOfDistribution, Threshold, moments, standardise
 from derm.params import Section
 

@@ -11,6 +11,7 @@ from derm.measures.per_class import MEASURES
 from derm.report.data import data_part, external_parts
 from derm.report.decisions import decisions_part
 from derm.report.page import Figure, Part
+from derm.report.photographs import photographs_part
 from derm.report.training import beside_tables, training_part
 from derm.report.whom import subgroups_part
 
@@ -103,6 +104,7 @@ def parts() -> list[Part]:
         ),
         decisions_part(),
         subgroups_part(),
+        photographs_part(),
         training_part(),
         data_part(),
         *external_parts(),

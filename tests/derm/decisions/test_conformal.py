@@ -7,16 +7,8 @@ import pandas as pd
 import pytest
 from scipy.special import softmax
 
-from derm.decisions.conformal import (
-    ConformalParams,
-    as_sets,
-    as_text,
-    class_scores,
-    fit_conformal,
-    lesions_of,
-    one_of_each,
-    prediction_sets,
-)
+from derm.decisions.conformal import ConformalParams, as_sets, as_text, class_scores, fit_conformal, prediction_sets
+from derm.lesions import lesions_of, one_of_each
 
 
 def params(alpha: float = 0.1, seed: int = 1) -> ConformalParams:

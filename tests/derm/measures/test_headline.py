@@ -12,7 +12,7 @@ from derm.errors import UserError
 from derm.files import read_csv, write_csv
 from derm.measures import weighted
 from derm.measures.calibration import classwise_calibration_error
-from derm.measures.headline import headline, nested
+from derm.measures.headline import headline, nested, shares
 from derm.measures.per_class import class_table, per_class
 from tests.derm.measures.data import random_predictions
 
@@ -201,3 +201,16 @@ def test_the_table_by_class_is_empty_where_a_class_is_neither_true_nor_predicted
     assert row["diagnosis"] == "other" and row["specificity"] == "1.000000"
     for measure in ("sensitivity", "precision", "f1", "auc"):
         assert [row[measure], row[f"{measure}_low"], row[f"{measure}_high"]] == ["", "", ""]
+
+
+def test_shares_are_the_headline_numbers_of_that_name() -> None:
+    generator = np.random.default_rng(4)
+    columns = {name: generator.integers(0, 2, 200) for name in ("target", "predicted", "decision", "flag")}
+    table = pd.DataFrame(columns | {"p_mel": 0.5, "p_nv": 0.5})
+    numbers = headline(table, ["mel", "nv"], "mel")
+    found = shares(table, ["mel", "nv"], "mel")
+    known = [name for name in found if name in numbers]
+    assert len(known) == 10 and set(shares(table, ["mel", "nv"], None)) == {"accuracy", "decision.accuracy"}
+    for name in known:
+        hit, among = found[name]
+        assert hit[among].mean() == pytest.approx(numbers[name][0], abs=1e-12)

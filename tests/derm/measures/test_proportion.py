@@ -1,10 +1,11 @@
 """Wilson's interval against scipy's, and lesions that count by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from derm.measures.proportion import proportion_by_lesion, too_few, wilson_interval
+from derm.measures.proportion import proportion_by_lesion, too_few, wilson_interval, with_wilson
 
 
 @pytest.mark.parametrize(("hits", "count"), [(0, 1), (1, 1), (0, 7), (3, 7), (7, 7), (12, 15), (19, 20), (450, 500)])
@@ -47,3 +48,17 @@ def test_all_or_none_has_an_interval_and_nothing_has_none() -> None:
     found = proportion_by_lesion(np.ones(8, dtype=bool), np.arange(8))
     assert found.value == found.high == 1 and 0.6 < found.low < 0.7
     assert np.isnan(proportion_by_lesion(np.array([], dtype=bool), np.array([]))[:3]).all()
+
+
+def test_only_shares_among_too_few_lesions_get_wilsons_interval() -> None:
+    """Of 100 lesions 30 are positive; half of all are hit, and of the positive ones 28."""
+    hit, positive, lesions = np.arange(100) % 2 == 0, np.arange(100) < 30, np.arange(100)
+    caught = positive & (lesions >= 2)
+    shares = {"many": (hit, np.ones(100, dtype=bool)), "few": (caught, positive), "nobody": (hit, lesions < 0)}
+    numbers = pd.DataFrame({"metric": ["many", "few", "nobody", "auc"], "value": 0.5, "low": 0.4, "high": 0.6})
+    told = with_wilson(numbers, shares, lesions).set_index("metric")
+    expected = binomtest(28, 30).proportion_ci(method="wilson")
+    assert tuple(told.loc["few", ["low", "high"]]) == pytest.approx((expected.low, expected.high))
+    for name in ("many", "nobody", "auc"):
+        assert tuple(told.loc[name, ["low", "high"]]) == (0.4, 0.6)
+    assert (numbers["low"] == 0.4).all()
