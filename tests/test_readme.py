@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from benchmarks.review import review_lines
 from benchmarks.table import (
     RECIPES,
     RESULTS,
@@ -51,6 +52,10 @@ def test_the_numbers_are_those_of_the_recipes() -> None:
         used, told = json.loads(path.read_text())["changes"], read_recipe(recipe, RECIPES)
         own = {key: value for key, value in told.items() if key.split(".")[0] not in ("data", "encoder")}
         assert {key: used.get(key) for key in own} == own, recipe
+
+
+def test_what_intervals_sets_and_distances_hold_is_as_measured() -> None:
+    assert review_lines() in README
 
 
 def test_speeds_are_those_of_the_measurements() -> None:

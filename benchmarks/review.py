@@ -1,0 +1,56 @@
+"""What README says of intervals, sets and distances, from the measured results."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.table import RESULTS
+
+MEASURES = ("balanced_accuracy", "macro_auc", "melanoma_auc")
+
+
+def review_lines(folder: Path = RESULTS) -> str:
+    """Markdown: a point each, from `coverage.json`, `conformal_coverage-out-of-fold.json` and
+    `out-of-distribution.json`."""
+    names = ("coverage", "conformal_coverage-out-of-fold", "out-of-distribution")
+    given = [json.loads((folder / f"{name}.json").read_text()) for name in names]
+    return "\n".join(told(result) for told, result in zip((_intervals, _sets, _distances), given, strict=True))
+
+
+def _intervals(result: dict[str, Any]) -> str:
+    held = result["coverage"]
+    groups, images = (
+        ", ".join(f"{held[name][kind]['coverage']:.1%}" for name in MEASURES) for kind in ("groups", "images")
+    )
+    rare = held["recall.df"]
+    return (
+        f"- **Intervals**: in {result['simulations']:,} simulated test parts of HAM10000's size the 95 % interval by "
+        "lesion holds the true balanced accuracy, macro AUC and melanoma AUC in "
+        f"{groups} of them; resampling images as if they were independent in {images}. A recall among few lesions "
+        f"gets Wilson's interval: that of dermatofibroma ({result['lesions']['df']} lesions) holds it in "
+        f"{rare['rule']['coverage']:.1%}, the bootstrap's in {rare['groups']['coverage']:.1%} "
+        "(`python -m benchmarks.coverage`)."
+    )
+
+
+def _sets(result: dict[str, Any]) -> str:
+    melanoma = next(row for row in result["classes"] if row["diagnosis"] == "mel")
+    gap = max(abs(row["gap"]) for row in result["classes"])
+    return (
+        f"- **Sets**: over {result['draws']} draws of calibration and test lesions each class's sets cover within "
+        f"{gap:.3f} of what is promised; one threshold for all classes would cover {melanoma['marginal']:.0%} of the "
+        f"melanomas, where theirs covers {melanoma['covered']:.0%} (`python -m benchmarks.conformal_coverage`)."
+    )
+
+
+def _distances(result: dict[str, Any]) -> str:
+    test, mean = result["mahalanobis"]["test"], result["mahalanobis"]["redrawn"]["mean"]
+    ranked = sorted(test["auroc_held_out_class"].items(), key=lambda one: one[1])
+    (worst, least), (best, most) = ranked[0], ranked[-1]
+    return (
+        "- **Unlike the training images**: AUROC of photographs that are no skin, of noise and of blank frames at "
+        f"least {min(test['auroc'].values()):.4f}; false alarms on {test['false_alarms']['images']:.1%} of the test "
+        f"images (with lesions dealt out again {mean:.1%} in the mean). A class of lesion that was never trained on is "
+        f"hardly told: AUROC {least:.2f} ({worst}) to {most:.2f} ({best}) "
+        "(`python -m benchmarks.out_of_distribution`). Another resolution than that of the training images is told too."
+    )
