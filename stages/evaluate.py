@@ -12,6 +12,7 @@ from derm.decisions.outcome import calibration_file, read_calibration
 from derm.decisions.quality import read_quality
 from derm.embedding.features import read_features
 from derm.evaluation.external import COLUMNS, measure_external
+from derm.evaluation.honesty import calibration_table
 from derm.evaluation.outside import write_outside
 from derm.evaluation.pictures import write_pictures
 from derm.evaluation.sets import set_numbers, write_sets
@@ -37,6 +38,8 @@ from stages.runner import run
 
 PARTS = ("val", "test")
 PLOTS = Path("plots/evaluate")
+# Of labels from the probabilities themselves, for what perfect ones would give.
+DRAWS = 200
 
 
 class EvaluateParams(Section):
@@ -124,6 +127,8 @@ def measure(
     subgroups = subgroup_table(predictions, subgroup_slices(rows, targets, classes), classes, positive, weights)
     write_csv(PLOTS / f"subgroups_{part}.csv", subgroups)
     write_figure(PLOTS / f"subgroups_{part}.png", subgroup_figure(subgroups, part))
+    honesty = calibration_table(told.logits, predictions, classes, weights, DRAWS, params.seed)
+    write_csv(PLOTS / f"calibration_{part}.csv", honesty)
     write_csv(PLOTS / f"worst_{part}.csv", worst(predictions, rows, classes))
     return numbers, pd.concat(others), drawn
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from derm.decisions.outcome import Calibration
@@ -96,7 +97,7 @@ def parts() -> list[Part]:
             f"{calibrated['groups']} groups: ECE there {calibrated['before']['ece']:.3f} before, "
             f"{calibrated['after']['ece']:.3f} after; if the probabilities were perfect it would be "
             f"{calibrated['after']['ece_if_perfect']:.3f} in the mean, on so few images.",
-            [],
+            [("Test: before and after calibration, and if the probabilities were perfect", _calibration_table())],
             [
                 Figure(PLOTS / "calibrate/reliability.png", "Calibration part, before and after"),
                 Figure(evaluate / "reliability_test.png", "Test: calibrated probabilities"),
@@ -120,6 +121,27 @@ def parts() -> list[Part]:
             ],
         ),
     ]
+
+
+def _calibration_table() -> pd.DataFrame:
+    """What as many images would give if the probabilities were true stands beside what they give."""
+    names = ("uncalibrated", "value", "low", "high", "perfect", "perfect_low", "perfect_high")
+    table = read_csv(PLOTS / "evaluate/calibration_test.csv", **dict.fromkeys(names, float))
+    perfect = [f"{row.perfect:.3f} [{row.perfect_low:.3f}, {row.perfect_high:.3f}]" for row in table.itertuples()]
+    return pd.DataFrame(
+        {
+            "metric": table["metric"].str.replace("_", " "),
+            "uncalibrated": [_number(value) for value in table["uncalibrated"]],
+            "calibrated": [f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in table.itertuples()],
+            "if perfect": [
+                "" if np.isnan(mean) else told for mean, told in zip(table["perfect"], perfect, strict=True)
+            ],
+        }
+    )
+
+
+def _number(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.3f}"
 
 
 def _rule(calibration: Calibration) -> str:
