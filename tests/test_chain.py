@@ -94,10 +94,14 @@ def test_every_stage_ran_and_the_numbers_are_complete(clone: Clone) -> None:
     assert sorted(clone.stages_run()) == sorted(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
     metrics = clone.json("metrics/evaluate.json")
     headline = {"accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_auc", "nll", "brier", "ece"}
+    headline |= {"classwise_ece"}
     melanoma = {"auc", "average_precision", "sensitivity", "specificity", "precision"}
     melanoma |= {"specificity_at_95_sensitivity", "sensitivity_at_95_specificity"}
+    melanoma |= {"partial_auc_above_80_sensitivity"}
     for part in ("val", "test"):
-        assert headline | {"melanoma", "decision", "flag"} == set(metrics[part])
+        assert headline | {"melanoma", "decision", "flag", "conformal", "ood"} == set(metrics[part])
+        assert {"coverage", "mean_size", "melanoma_coverage"} == set(metrics[part]["conformal"])
+        assert {"outside"} == set(metrics[part]["ood"])
         assert melanoma == set(metrics[part]["melanoma"])
         assert {"accuracy", "balanced_accuracy", "macro_f1", "melanoma_sensitivity", "melanoma_specificity"} == set(
             metrics[part]["decision"]
@@ -123,7 +127,8 @@ def test_every_headline_number_has_an_interval_that_holds_it(clone: Clone) -> No
         for metric, value in flat(numbers).items():
             row = intervals.loc[(part, metric)]
             assert row["value"] == pytest.approx(value, abs=2e-6)
-            if metric != "ece":  # a bootstrap adds noise to it, so its own value may lie below
+            # A bootstrap adds noise to a calibration error, so its own value may lie below.
+            if metric not in ("ece", "classwise_ece"):
                 assert row["low"] <= value <= row["high"], metric
 
 
@@ -174,8 +179,11 @@ def test_the_packaged_classifier_predicts_what_the_chain_did(clone: Clone) -> No
     told = table.iloc[:-1]
     columns = [name for name in chain.columns if name.startswith("p_")]
     np.testing.assert_allclose(told[columns], chain[columns], atol=1e-4)
-    for column in ("predicted", "decision", "flag"):
+    for column in ("predicted", "decision", "flag", "ood"):
         assert list(told[column]) == list(chain[column])
+    assert list(told["set"].fillna("")) == list(chain["set"].fillna(""))
+    assert list(told["quality"].fillna("")) == list(chain["quality"].fillna(""))
+    assert (told["nearest"].str.count(r"\|") == 2).all()
 
 
 def test_an_experiment_runs_what_follows_and_going_back_is_restored(clone: Clone) -> None:

@@ -113,16 +113,12 @@ def if_perfect(
 ) -> np.ndarray:
     """The measure's value in so many worlds in which the probabilities are true: float64 [draws].
 
-    The label of a group is drawn once, from the mean of its images' probabilities: photographs of one lesion have one
-    diagnosis.
+    One draw decides for all images of a group: where their probabilities agree they get one label, as photographs of
+    one lesion have one diagnosis. Where they do not, each keeps its own chances: a label drawn from their mean would
+    make the surer one look too sure.
     """
     generator = np.random.default_rng(seed)
     _, member = np.unique(groups, return_inverse=True)
-    means = np.stack([np.bincount(member, weights=column) for column in probabilities.T], axis=1)
-    cumulative = (means / means.sum(axis=1, keepdims=True)).cumsum(axis=1)
-    drawn = generator.random((draws, len(means)))
-    values = np.empty(draws)
-    for number, chances in enumerate(drawn):
-        labels = (chances[:, None] >= cumulative[:, :-1]).sum(axis=1)
-        values[number] = measure(probabilities, labels[member])[0]
-    return values
+    cumulative = probabilities.cumsum(axis=1)[:, :-1]
+    drawn = generator.random((draws, member.max() + 1))
+    return np.array([measure(probabilities, (one[member][:, None] >= cumulative).sum(axis=1))[0] for one in drawn])

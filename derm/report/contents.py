@@ -125,8 +125,8 @@ def parts() -> list[Part]:
 
 def _calibration_table() -> pd.DataFrame:
     """What as many images would give if the probabilities were true stands beside what they give."""
-    names = ("uncalibrated", "value", "low", "high", "perfect", "perfect_low", "perfect_high")
-    table = read_csv(PLOTS / "evaluate/calibration_test.csv", **dict.fromkeys(names, float))
+    table = read_csv(PLOTS / "evaluate/calibration_test.csv")
+    table = table.assign(**{name: pd.to_numeric(table[name]) for name in table.columns.drop("metric")})
     perfect = [f"{row.perfect:.3f} [{row.perfect_low:.3f}, {row.perfect_high:.3f}]" for row in table.itertuples()]
     return pd.DataFrame(
         {

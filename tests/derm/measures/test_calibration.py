@@ -120,3 +120,21 @@ def test_photographs_of_one_lesion_get_one_label() -> None:
     np.testing.assert_allclose(alone, pairs)
     assert if_perfect(doubled, np.arange(800), draws=300, seed=1).mean() < 0.85 * pairs.mean()
     np.testing.assert_array_equal(alone, if_perfect(probabilities, np.arange(400), draws=300, seed=1))
+
+
+def test_photographs_of_one_lesion_keep_their_own_chances() -> None:
+    """Told .9 and .5: together right half the time, and the first alone in four of the ten others."""
+    told, labels = np.array([[0.9, 0.1], [0.5, 0.5]]), []
+
+    def noted(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        labels.append(targets)
+        return np.zeros(1)
+
+    if_perfect(told, np.array(["a", "a"]), 4000, 1, noted)
+    shares = {pair: labels_of.mean() for pair, labels_of in pairs_of(np.array(labels)).items()}
+    assert shares == pytest.approx({(0, 0): 0.5, (0, 1): 0.4, (1, 0): 0.0, (1, 1): 0.1}, abs=0.02)
+
+
+def pairs_of(labels: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
+    """For each pair of labels in which draws it stands."""
+    return {(one, other): (labels == (one, other)).all(axis=1) for one in (0, 1) for other in (0, 1)}
