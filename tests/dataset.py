@@ -29,17 +29,20 @@ class Folder:
         return self.root / "HAM10000_images_part_1" / f"{self.rows[row][1]}.jpg"
 
 
-def make_folder(root: Path, lesions_per_class: int = 8, classes: tuple[str, ...] = CLASSES) -> Folder:
-    """Each class has a colour of its own; every other lesion has two photographs."""
-    generator = np.random.default_rng(5)
+def make_folder(root: Path, lesions_per_class: int = 8, classes: tuple[str, ...] = CLASSES, number: int = 0) -> Folder:
+    """Each class has a colour of its own; every other lesion has two photographs. Another number: other pictures under
+    other names."""
+    generator = np.random.default_rng(5 + number)
     (root / "HAM10000_images_part_1").mkdir(parents=True)
     folder = Folder(root)
     for index, name in enumerate(classes):
         for lesion in range(lesions_per_class):
             for photograph in range(1 + lesion % 2):
-                image_id = f"ISIC_{index}{lesion:03d}{photograph}"
+                image_id = f"ISIC_{number or ''}{index}{lesion:03d}{photograph}"
                 colour = np.array([40 + 30 * index, 200 - 25 * index, 90 + 10 * lesion])
                 pixels = np.clip(colour + generator.normal(0, 25, (48, 64, 3)), 0, 255).astype(np.uint8)
                 Image.fromarray(pixels).save(root / "HAM10000_images_part_1" / f"{image_id}.jpg", quality=92)
-                folder.rows.append([f"HAM_{index}{lesion:03d}", image_id, name, "histo", "50", "male", "back"])
+                folder.rows.append(
+                    [f"HAM_{number or ''}{index}{lesion:03d}", image_id, name, "histo", "50", "male", "back"]
+                )
     return folder.write()

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pandas as pd
 from pydantic import Field
-from scipy.linalg import eigh
 from sklearn.covariance import LedoitWolf
 from threadpoolctl import threadpool_limits
 
@@ -55,7 +54,8 @@ def fit_cloud(pooled: np.ndarray) -> Cloud:
     # Sums are split between threads, and their last bits depend on how many there are.
     with threadpool_limits(1, user_api="blas"):
         shrunk = LedoitWolf(store_precision=False, assume_centered=True).fit(standardise(pooled, mean, scale))
-        variances, axes = eigh(shrunk.covariance_, subset_by_index=(dim - count, dim - 1))
+        # All of them: asked for some alone, LAPACK can fail where many are equal, as with fewer images than features.
+        variances, axes = (found[..., dim - count :] for found in np.linalg.eigh(shrunk.covariance_))
     rest = (np.trace(shrunk.covariance_) - variances.sum()) / max(dim - count, 1)
     return Cloud(
         mean=mean,

@@ -86,8 +86,11 @@ class Artefacts:
 
     @cached_property
     def sources(self) -> list[str]:
-        """What the images came from, by its reader's name."""
-        return list(self.values("source"))
+        """What the images came from, by its reader's name; empty where the dataset does not say."""
+        try:
+            return list(self.values("source"))
+        except AbsentError:
+            return []
 
     def values(self, field: str) -> dict[str, int]:
         """Value -> images, of a field of the image table that has a value somewhere; the commonest first."""

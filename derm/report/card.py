@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from huggingface_hub.repocard_data import ModelCardData
 
 TEMPLATE = Path(__file__).with_name("card.md")
+# The hub wants a name where the dataset gives none.
+UNNAMED = "unnamed"
 BLANK = "not stated in the artefacts: fill in before publishing"
 # Of the hub's own names for metrics (hf.co/metrics) those that are the same thing as ours.
 HUB_METRICS = {"accuracy": "accuracy", "macro_auc": "roc_auc", "macro_f1": "f1", "melanoma.sensitivity": "recall"}
@@ -85,8 +87,8 @@ def metadata(title: str, license_name: str, artefacts: Artefacts) -> "ModelCardD
     results = [
         EvalResult(
             task_type="image-classification",
-            dataset_type=sources[0],
-            dataset_name=", ".join(sources),
+            dataset_type=sources[0] if sources else UNNAMED,
+            dataset_name=", ".join(sources) or UNNAMED,
             dataset_split="test",
             metric_type=HUB_METRICS.get(name, name),
             metric_name=f"test.{name}",
@@ -100,7 +102,7 @@ def metadata(title: str, license_name: str, artefacts: Artefacts) -> "ModelCardD
         library_name="pytorch",
         pipeline_tag="image-classification",
         tags=[*tags, "synthetic-data"] if artefacts.synthetic else tags,
-        datasets=sources,
+        datasets=sources or None,
         metrics=sorted({HUB_METRICS[name] for name in artefacts.numbers if name in HUB_METRICS}),
         model_name=title,
         eval_results=results,
@@ -127,8 +129,9 @@ def _data(artefacts: Artefacts) -> str:
     prepared = artefacts.metric("prepare")
     drawn = ", drawn by this repository and of no person" if artefacts.synthetic else ""
     scheme, seed = (artefacts.setting("split", key) for key in ("scheme", "seed"))
+    sources = ", ".join(artefacts.sources) or BLANK
     return (
-        f"Source: {', '.join(artefacts.sources)}{drawn}. {prepared['listed']:,} rows listed, {prepared['rejected']:,} "
+        f"Source: {sources}{drawn}. {prepared['listed']:,} rows listed, {prepared['rejected']:,} "
         f"refused, {prepared['images']:,} images in {prepared['groups']:,} groups. A group is a patient where ids are "
         f"known, else a lesion, with its near-identical images; no group stands in two parts ({scheme}, seed {seed}). "
         f"Digest of the split: {artefacts.metric('split', 'digest')}."

@@ -46,7 +46,8 @@ def by_lesion_table() -> pd.DataFrame:
     """Headline numbers by image, by lesion, and with several views also of the first view alone."""
     table = read_csv(EVALUATE / "heads.csv", **NUMBERS)
     words = {"head": "by image", "by_lesion": "by lesion", "first_view": "by image, the first view alone"}
-    table = table[(table["part"] == "test") & table["head"].isin(words) & table["metric"].isin(SHOWN)]
+    table = table.set_index("part").loc[["test"]]
+    table = table[table["head"].isin(words) & table["metric"].isin(SHOWN)]
     wide = _told(table).pivot(index="metric", columns="head", values="told")
     columns = [name for name in words if name in wide]
     return wide.loc[[name for name in SHOWN if name in wide.index], columns].rename(columns=words).reset_index()

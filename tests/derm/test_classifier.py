@@ -357,14 +357,18 @@ def test_files_in_and_a_table_out(workspace: Path, cpu: torch.device) -> None:
     told = predict_files([workspace / "images"], workspace / "classifier", workspace / "out.csv")
     table = pd.read_csv(workspace / "out.csv")
     probabilities = [f"p_{name}" for name in CLASSES]
-    expected = ["image", *probabilities, "predicted", "predicted_name", "decision", "decision_name", "flag", "set"]
+    named = ["", "_name", "_in_full"]
+    expected = ["image", *probabilities, *(f"{column}{end}" for column in ("predicted", "decision") for end in named)]
+    expected += ["flag", "set"]
     expected += ["entropy", "aleatoric", "epistemic", *(f"{end}_{name}" for name in CLASSES for end in ("low", "high"))]
-    expected += ["ood_score", "ood", "status"]
+    expected += ["ood_score", "ood", "quality", "nearest", "status"]
     assert list(table) == list(told) == expected
     assert list(table["image"]) == [path.as_posix() for path in paths]
     assert (table["status"] == "ok").all()
     np.testing.assert_allclose(table[probabilities].sum(axis=1), 1, atol=2e-6)
     assert list(table["predicted_name"]) == [CLASSES[index] for index in table[probabilities].to_numpy().argmax(axis=1)]
+    full = {"bcc": "basal cell carcinoma", "mel": "melanoma", "nv": "melanocytic nevus"}
+    assert list(table["predicted_in_full"]) == [full[name] for name in table["predicted_name"]]
     assert list(table["flag"]) == list((table["p_mel"] >= made.calibration.threshold).astype(int))
     assert 0 < table["flag"].sum() < 6
     assert list(table["ood"]) == list((table["ood_score"] > made.distribution.threshold.score).astype(int))
@@ -390,7 +394,7 @@ def test_a_bad_file_costs_its_own_row_and_says_why(workspace: Path, cpu: torch.d
     assert [status[path.as_posix()] for path in good] == ["ok"] * 5
     alone = predict_files(good, workspace / "classifier", workspace / "good.csv")
     lines = (workspace / "out.csv").read_text().splitlines()
-    assert f"{gone.as_posix()}{',' * 21}file not found" in lines
+    assert f"{gone.as_posix()}{',' * 25}file not found" in lines
     probabilities = [f"p_{name}" for name in CLASSES]
     kept = told[told["status"] == "ok"]
     np.testing.assert_allclose(kept[probabilities].astype(float), alone[probabilities].astype(float), rtol=1e-6)

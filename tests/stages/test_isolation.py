@@ -67,7 +67,7 @@ def test_every_stage_manages_with_what_it_declares(
     folder = make_folder(results / "data/own", lesions_per_class=14)
     if params["data"]["source"] == "table":
         with_official_parts(folder)
-        away = make_folder(tmp_path / "away", lesions_per_class=3, classes=("mel", "nv"))
+        away = make_folder(tmp_path / "away", lesions_per_class=3, classes=("mel", "nv"), number=9)
         external = {"name": "away", "source": "ham10000", "root": str(away.root), "digest": folder_digest(away.root)}
         params["data"]["external"] = [external]
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
@@ -105,7 +105,7 @@ def check_results(results: Path, positive: str | None, target: str) -> None:
         named = [plot] if isinstance(plot, str) else next(iter(plot.values()))["y"]
         assert all((results / path).exists() for path in named)
     page = (results / "plots/report/index.html").read_text()
-    assert page.count("data:image/png") == 16 and "SYNTHETIC" not in page
+    assert page.count("data:image/png") == (20 if positive is None else 21) and "SYNTHETIC" not in page
 
 
 def check_external(results: Path, names: list[str]) -> None:
