@@ -74,7 +74,8 @@ def parts() -> list[Part]:
     return [
         Part(
             "Results",
-            "Point estimate and 95 % interval from a bootstrap over lesions, stratified by class. The interval covers "
+            "Point estimate and 95 % interval from a bootstrap over lesions, stratified by class; of a share that few "
+            "lesions count for, Wilson's. The interval covers "
             "which lesions were drawn for testing, not how the model would differ if it were trained again. "
             "No stage chooses anything on test. Resampling adds to a calibration error, so its interval leans upwards.",
             [("Headline numbers", wide[["metric", "test", "val"]]), *beside_tables()],

@@ -38,9 +38,9 @@ def beside_tables() -> list[tuple[str, pd.DataFrame]]:
     """With metadata: test numbers of the fusion, of the image alone and of the metadata alone, each trained and
     calibrated by itself in the same way. Empty without metadata."""
     numbers = read_csv(PLOTS / "evaluate/heads.csv", value=float, low=float, high=float)
+    numbers = numbers[numbers["head"].isin(WORDS) & numbers["metric"].isin(SHOWN)].copy()
     if numbers["head"].nunique() < 2:
         return []
-    numbers = numbers[numbers["metric"].isin(SHOWN)]
     numbers["told"] = [f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in numbers.itertuples()]
     wide = pd.DataFrame(numbers.pivot(index="metric", columns=["part", "head"], values="told")["test"])
     wide = wide.reindex(index=[name for name in SHOWN if name in wide.index], columns=list(WORDS)).rename(columns=WORDS)
