@@ -72,7 +72,9 @@ def write_pictures(
             low, high = np.nanpercentile(area(scores[name], hits[name], weights), [2.5, 97.5])
             value = area(scores[name], hits[name])[0]
             labels[name] = f"{name} ({hits[name].sum():,}): {value:.2f} [{low:.2f}, {high:.2f}]"
-        band = (positive, band_of(scores[positive], hits[positive], weights)) if positive in curves else None
+        band = None
+        if positive is not None and positive in curves:
+            band = positive, band_of(scores[positive], hits[positive], weights)
         figure = curves_by_class(
             curves, x, y, f"{part}: {title} ({len(targets):,} images)", what == "roc", labels, band
         )

@@ -27,7 +27,7 @@ def photographs_part() -> Part:
 
 def _outside() -> str:
     numbers = read_csv(EVALUATE / "intervals.csv", value=float, low=float, high=float)
-    row = numbers.set_index(["part", "metric"]).loc[("test", "ood.outside")]
+    row = numbers.set_index(["part", "metric"]).to_dict("index")["test", "ood.outside"]
     share = f"{row['value']:.1%} [{row['low']:.1%}, {row['high']:.1%}]"
     return f"{share} of the test images are further from the training images than nearly all calibration lesions."
 

@@ -22,7 +22,7 @@ TARGETS = np.array([0, 1, 1, 0, 1])
 
 
 def named(slices: list) -> dict[tuple[str, str], list[int]]:
-    return {(by, name): list(np.flatnonzero(here)) for by, name, here in slices}
+    return {(by, name): np.flatnonzero(here).tolist() for by, name, here in slices}
 
 
 def test_ages_are_in_bands() -> None:
