@@ -10,7 +10,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from derm.appearance import MEASURES
 from derm.embedding.features import Features, write_features
+from derm.evaluation import outside, sets
 from derm.files import file_digest, write_csv
 from derm.image_table import COLUMNS
 from derm.params import read_all
@@ -29,8 +31,8 @@ SMALL = {
 }
 # The sections that are read here: to parse all of them takes longer than to train.
 READ = (
-    *("task", "split", "head", "loss", "train", "calibrate", "decide", "conformal", "ood", "uncertainty"),
-    *("evaluate", "compare"),
+    *("task", "split", "head", "loss", "train", "calibrate", "decide", "conformal", "quality", "ood"),
+    *("uncertainty", "evaluate", "compare"),
 )
 Changes = dict[str, dict[str, Any]]
 
@@ -63,6 +65,9 @@ def write_data(folder: Path) -> None:
             features.append(centre + generator.normal(0, 0.4, 10))
     table = pd.DataFrame(rows).reindex(columns=COLUMNS)
     write_csv(folder / "data/prepared/images.csv", table)
+    looks = pd.DataFrame(generator.normal(50, 5, (len(table), len(MEASURES))), columns=pd.Index(MEASURES))
+    write_csv(folder / "data/prepared/appearance.csv", pd.concat([table["image_id"], looks], axis=1))
+    write_csv(folder / "data/external/sets.csv", pd.DataFrame({"name": []}))
     pooled = np.array(features, dtype=np.float16)[:, None]
     write_features(Features(pooled, list(table["image_id"]), {"encoders": ["invented"]}), folder / "data/features")
 
@@ -95,10 +100,12 @@ class Trained:
             patch.chdir(made)
             patch.setenv("DVC_ROOT", str(made))
             # Nobody looks at these pictures, and to draw them takes longer than all else.
-            for stage, draw in ((train_head, "learning_curves"), (calibrate, "reliability"), (evaluate, "draw")):
-                patch.setattr(stage, draw, lambda *_: None)
-            patch.setattr(train_head, "write_figure", lambda *_: None)
-            patch.setattr(calibrate, "write_figure", lambda *_: None)
+            drawn = [(train_head, "learning_curves"), (calibrate, "reliability"), (evaluate, "subgroup_figure")]
+            drawn += [(evaluate, "write_pictures"), (evaluate, "write_worth"), (sets, "coverage_figure")]
+            drawn += [(outside, "outside_figure")]
+            drawn += [(module, "write_figure") for module in (train_head, calibrate, evaluate, sets, outside)]
+            for module, name_of_function in drawn:
+                patch.setattr(module, name_of_function, lambda *_: None)
             # So small that threads would only wait for each other.
             patch.setattr(train_head, "TRAINING_THREADS", 1)
             for stage in (train_head, calibrate, evaluate):

@@ -172,11 +172,12 @@ def test_the_other_numbers_are_those_of_their_functions() -> None:
 
 def test_the_table_by_class_by_hand() -> None:
     """Class 0: of images of lesions a, a, b two are told; class 1: of c and d one, and c is told as 0. A bootstrap of
-    two draws, the data itself and the data without lesion b: recall 2/3 and 1."""
+    two draws, the data itself and the data without lesion b: F1 2/3 and 4/5. A recall of two lesions has Wilson's."""
     given = pd.DataFrame(
         {
             "target": [0, 0, 0, 1, 1],
             "predicted": [0, 0, 1, 0, 1],
+            "lesion_id": ["a", "a", "", "c", "d"],
             "group": ["a", "a", "b", "c", "d"],
             "p_x": [0.9, 0.6, 0.4, 0.7, 0.1],
             "p_y": [0.1, 0.4, 0.6, 0.3, 0.9],
@@ -188,14 +189,17 @@ def test_the_table_by_class_by_hand() -> None:
     assert (first["sensitivity"], first["specificity"], first["precision"]) == pytest.approx((2 / 3, 1 / 2, 2 / 3))
     # Of the 6 pairs of an x and a y, .6 and .4 lie below .7.
     assert (first["f1"], first["auc"]) == pytest.approx((2 / 3, 4 / 6))
-    # 2.5 and 97.5 % of the way from 2/3 to 1.
+    # 2.5 and 97.5 % of the way from 2/3 to 4/5.
+    assert (first["f1_low"], first["f1_high"]) == pytest.approx((2 / 3 + 0.025 * 2 / 15, 2 / 3 + 0.975 * 2 / 15))
+    z = 1.959964
+    middle, half = (2 / 3 + z**2 / 4) / (1 + z**2 / 2), z / (1 + z**2 / 2) * (1 / 9 + z**2 / 16) ** 0.5
     ends = (first["sensitivity_low"], first["sensitivity_high"])
-    assert ends == pytest.approx((2 / 3 + 0.025 / 3, 2 / 3 + 0.975 / 3))
+    assert ends == pytest.approx((middle - half, middle + half), abs=1e-6)
 
 
 def test_the_table_by_class_is_empty_where_a_class_is_neither_true_nor_predicted(tmp_path: Path) -> None:
     table, weights = predictions()
-    table = table.assign(p_other=0.0, group=[str(row) for row in range(len(table))])
+    table = table.assign(p_other=0.0, lesion_id="", group=[str(row) for row in range(len(table))])
     write_csv(tmp_path / "table.csv", class_table(table, [*CLASSES, "other"], weights, "test"))
     row = read_csv(tmp_path / "table.csv").to_dict("records")[-1]
     assert row["diagnosis"] == "other" and row["specificity"] == "1.000000"
