@@ -1,6 +1,7 @@
 """The training lesions that a photograph looks most like to the encoder, for a person to compare it with."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -33,17 +34,21 @@ class TrainingLesions:
         `SHOWN` lesions. The similarity is the cosine of the standardised features; a lesion's is that of its most
         similar photograph.
         """
-        bank = _directions(self.features.astype(np.float64))
         lesions = np.array(self.lesions)
         told = []
         for start in range(0, len(features), CHUNK):
             asked = standardise(features[start : start + CHUNK], self.mean, self.scale)
-            for row in _directions(asked) @ bank.T:
+            for row in _directions(asked) @ self._bank.T:
                 order = np.argsort(-row, kind="stable")
                 _, first = np.unique(lesions[order], return_index=True)
                 best = order[np.sort(first)[:SHOWN]]
                 told.append("|".join(f"{lesions[place]} ({self.diagnoses[place]}, {row[place]:.2f})" for place in best))
         return told
+
+    @cached_property
+    def _bank(self) -> np.ndarray:
+        """The training images' rows of length 1: made once, and not for every batch of photographs."""
+        return _directions(self.features.astype(np.float64))
 
 
 def training_lesions(pooled: np.ndarray, rows: pd.DataFrame, classes: list[str]) -> TrainingLesions:
