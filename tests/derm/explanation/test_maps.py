@@ -13,7 +13,8 @@ from torch import nn
 from derm.encoders.encoder import Encoder
 from derm.encoders.preprocessing import Recipe
 from derm.encoders.registry import build_encoder
-from derm.explanation.gradcam import EncodersWithHead, Explained, grad_cam, seen_box
+from derm.explanation.maps import explain, seen_box
+from derm.explanation.model import EncodersWithHead, Explained
 from derm.heads.head import Head, Member
 from derm.heads.metadata import fit_metadata
 from derm.heads.predict import image_logits
@@ -23,6 +24,16 @@ from tests.derm.heads.data import inputs, random_head, shape
 
 NAMES = ["timm/test_resnet", "timm/test_convnext", "timm/test_vit", "timm/test_vit2"]
 CPU = torch.device("cpu")
+
+
+def grad_cam(
+    explained: Explained,
+    images: list[Image.Image],
+    targets: list[int],
+    device: torch.device,
+    known: pd.DataFrame | None = None,
+) -> list[np.ndarray]:
+    return explain(explained, images, targets, ["gradcam"], device, known)["gradcam"]
 
 
 def encoder_of(name: str, **changes: Any) -> Encoder:

@@ -1,0 +1,75 @@
+"""The ways to make a map of what a layer said and how the answer depends on it: pytorch-grad-cam's, by name."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from torch import nn
+
+from derm.seeds import derived
+
+Method = Literal["gradcam", "gradcam++", "hirescam", "layercam", "eigencam", "randomcam", "attention"]
+NAMES: dict[str, str] = {
+    "gradcam": "Grad-CAM",  # Selvaraju et al. 2017, arXiv 1610.02391
+    "gradcam++": "Grad-CAM++",  # Chattopadhyay et al. 2018, arXiv 1710.11063
+    "hirescam": "HiResCAM",  # Draelos and Carin 2020, arXiv 2011.08891
+    "layercam": "LayerCAM",  # Jiang et al. 2021, IEEE TIP 30
+    "eigencam": "EigenCAM",  # Muhammad and Yeasin 2020, arXiv 2008.00299
+    "randomcam": "RandomCAM",  # random weights of the same channels: what any other has to beat
+    "attention": "attention of the pooling",
+}
+# In the units of a logit: maps of joined encoders are added up as what each area contributes. Of the others each
+# encoder's map is scaled to its highest first.
+IN_LOGITS = ("gradcam", "hirescam", "layercam")
+# These do not know which class is asked for.
+OF_NO_CLASS = ("eigencam", "randomcam", "attention")
+
+# Activations and gradients, float32 [n, channels, rows, columns] -> maps [n, rows, columns], not cut off at 0.
+Weigh = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def weigh(method: str, model: nn.Module, seed: int) -> Weigh:
+    """How a method makes maps. seed: of RandomCAM; each image of a batch has its own weights.
+
+    The library's classes are built without layers to watch: what they would watch is given to them.
+    """
+    if method == "randomcam":
+        return lambda activations, gradients: _random(activations, seed)
+    if method == "eigencam":
+        return lambda activations, gradients: first_component(activations)
+    kind = _kind(method)(model, [])
+    return lambda activations, gradients: kind.get_cam_image(None, None, None, activations, gradients, False)
+
+
+def _kind(method: str) -> Any:
+    from pytorch_grad_cam import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM
+
+    return {"gradcam": GradCAM, "gradcam++": GradCAMPlusPlus, "hirescam": HiResCAM, "layercam": LayerCAM}[method]
+
+
+def first_component(activations: np.ndarray) -> np.ndarray:
+    """EigenCAM: each cell's place along the direction in which the cells of an image differ most.
+
+    As `pytorch_grad_cam.EigenCAM` gives it, but from the small one of the two Gram matrices: its full singular value
+    decomposition takes a hundred times as long. A direction has no sign of its own; here it points to the cells that
+    stand out more (as in Seg-Eigen-CAM, Chung and Ying 2025, equation 13).
+    """
+    flat = activations.reshape(*activations.shape[:2], -1).astype(np.float64)
+    flat = flat - flat.mean(axis=2, keepdims=True)
+    channels, cells = flat.shape[1:]
+    if channels < cells:
+        _, vectors = np.linalg.eigh(flat @ flat.transpose(0, 2, 1))
+        places = np.einsum("nck,nc->nk", flat, vectors[:, :, -1])
+    else:
+        values, vectors = np.linalg.eigh(flat.transpose(0, 2, 1) @ flat)
+        places = vectors[:, :, -1] * np.sqrt(values[:, -1:].clip(0))
+    against = places.max(axis=1) < -places.min(axis=1)
+    places[against] *= -1
+    return places.reshape(len(activations), *activations.shape[2:]).astype(np.float32)
+
+
+def _random(activations: np.ndarray, seed: int) -> np.ndarray:
+    drawn = [
+        np.random.default_rng(derived(seed, n)).uniform(-1, 1, activations.shape[1]) for n in range(len(activations))
+    ]
+    return np.einsum("nc,nc...->n...", np.array(drawn, dtype=np.float32), activations)
