@@ -78,7 +78,7 @@ def _watch(
     def start(number: int):
         def hook(_module, _given, output):
             starts[number] = output.detach().requires_grad_(True)
-            return starts[number]
+            return starts[number].clone()  # what comes next may write into it
 
         return hook
 
