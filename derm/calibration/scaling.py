@@ -11,8 +11,10 @@ from derm.calibration.calibrator import Calibrator, as_stored
 
 # Beyond these bounds of the temperature probabilities are all but uniform, or all but 0 and 1.
 LOWEST, HIGHEST = 0.02, 50.0
-# A class that one image more or less would make certain is not shifted further than this.
-FARTHEST = 20.0
+# How strongly scales are held to 1 and shifts to 0: a normal prior of precision 10, in nats over all images. Without it
+# the rare classes of 1,000 images, of which there are a dozen, are overfitted: on HAM10000's five calibration parts,
+# cross-fitted, the mean loss is .487, with 1, 3, 10, 30 it is .468, .466, .465, .466 (temperature .473, Platt .467).
+PULL = 10.0
 
 
 class NoCalibrator(Calibrator):
@@ -50,7 +52,7 @@ class TemperatureCalibrator(Calibrator):
 
 
 class VectorCalibrator(Calibrator):
-    """``softmax(scale * logits + shift)``, one of each a class."""
+    """``softmax(scale * logits + shift)``, one of each a class, held to what the head says by a prior."""
 
     method: Literal["vector"] = "vector"
     scale: list[float]
@@ -58,21 +60,23 @@ class VectorCalibrator(Calibrator):
 
     @classmethod
     def fit(cls, logits: np.ndarray, targets: np.ndarray) -> Self:
-        """The scales and shifts with the lowest negative log-likelihood, which is convex in them."""
-        classes = logits.shape[1]
+        """The most probable scales and shifts: the negative log-likelihood and the prior are convex in them."""
+        count, classes = logits.shape
         hot = np.eye(classes)[targets]
+        start = np.r_[np.ones(classes), np.zeros(classes)]
 
         def loss(given: np.ndarray) -> tuple[float, np.ndarray]:
-            scaled = given[:classes] * logits + given[classes:]
-            off = (softmax(scaled, axis=1) - hot) / len(logits)
-            return negative_log_likelihood(scaled, targets), np.r_[(off * logits).sum(axis=0), off.sum(axis=0)]
+            scaled, moved = given[:classes] * logits + given[classes:], given - start
+            off = softmax(scaled, axis=1) - hot
+            gradient = np.r_[(off * logits).sum(axis=0), off.sum(axis=0)] + PULL * moved
+            total = count * negative_log_likelihood(scaled, targets) + PULL * (moved @ moved) / 2
+            return total / count, gradient / count
 
-        bounds = [(1 / HIGHEST, 1 / LOWEST)] * classes + [(-FARTHEST, FARTHEST)] * classes
+        # No class's probability falls as its logit rises.
+        bounds = [(1 / HIGHEST, None)] * classes + [(None, None)] * classes
         options = {"maxiter": 10_000, "ftol": 1e-14, "gtol": 1e-9}
-        start = np.r_[np.ones(classes), np.zeros(classes)]
         found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
-        shift = found[classes:] - found[classes:].mean()
-        return cls(scale=as_stored(found[:classes]), shift=as_stored(shift))
+        return cls(scale=as_stored(found[:classes]), shift=as_stored(found[classes:]))
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         return softmax(logits * np.array(self.scale) + np.array(self.shift), axis=-1)
