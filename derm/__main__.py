@@ -1,4 +1,4 @@
-"""The command line: `python -m derm check` before a run, `python -m derm predict` after it."""
+"""The command line: `python -m derm check` before a run, `predict` and `explain` after it."""
 
 import sys
 from pathlib import Path
@@ -40,6 +40,43 @@ def predict(
         print(f"  {row['image']}: {row['status']}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def explain(
+    image: Annotated[Path | None, typer.Argument(help="The image.")] = None,
+    out: Annotated[Path | None, typer.Option(help="PNG file; else <name of the image>_explained.png here.")] = None,
+    classifier: Annotated[Path, typer.Option(help="Folder of a packaged classifier.")] = Path("models/classifier"),
+    encoder_weights: Annotated[
+        list[Path] | None,
+        typer.Option(help="File or folder of an encoder's weights that the package names and does not hold."),
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help="gradcam, gradcam++, hirescam, layercam, eigencam, randomcam or attention.")
+    ] = "gradcam",
+    layer: Annotated[
+        list[str] | None, typer.Option(help="Where in the encoder; may be given several times, also as auto.")
+    ] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="List the layers there are, and do no more.")] = False,
+    target: Annotated[str | None, typer.Option(help="The class to explain.")] = None,
+    metadata: Annotated[Path | None, typer.Option(help="CSV, as for predict.")] = None,
+) -> None:
+    """Show what of an image spoke for a class: a picture with a row for each class and a column for each layer.
+
+    Classes: the most probable one, and the positive one (or the runner-up, if that is it). Layers: a third and two
+    thirds of the way through the encoder, and the last from which a map can be taken, `auto`. Of joined encoders each
+    map is the sum of theirs; layers are then named for all of them, as in --layer auto, or one for each, as in --layer
+    maps+auto. For research; not a medical device.
+    """
+    from derm.explanation.command import Asked, explain_file, layer_listing
+
+    if layers:
+        print(layer_listing(classifier, encoder_weights or []))
+        return
+    if image is None:
+        raise UserError("explain: name an image, or --layers")
+    asked = Asked(method, layer or [], target)
+    print(explain_file(image, asked, classifier, out, encoder_weights or [], metadata))
 
 
 @app.command()
