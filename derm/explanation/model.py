@@ -101,6 +101,24 @@ def prepared(encoders: list[Encoder], photographs: Sequence[Image.Image], device
     ]
 
 
+def logits(
+    explained: Explained,
+    photographs: Sequence[Image.Image],
+    device: torch.device,
+    images: pd.DataFrame | None = None,
+    batch_size: int = 16,
+) -> torch.Tensor:
+    """The head's logits, float32 [n, classes] on the CPU; `images` as in `network`."""
+    told = []
+    for start in range(0, len(photographs), batch_size):
+        batch = photographs[start : start + batch_size]
+        known = None if images is None else images.iloc[start : start + batch_size]
+        with torch.no_grad():
+            given = network(explained, len(batch), device, known)(prepared(explained.encoders, batch, device))
+        told.append(given.cpu())
+    return torch.cat(told)
+
+
 def probabilities(
     explained: Explained,
     photographs: Sequence[Image.Image],
@@ -109,11 +127,4 @@ def probabilities(
     batch_size: int = 16,
 ) -> torch.Tensor:
     """The head's probabilities before calibration, float32 [n, classes] on the CPU; `images` as in `network`."""
-    told = []
-    for start in range(0, len(photographs), batch_size):
-        batch = photographs[start : start + batch_size]
-        known = None if images is None else images.iloc[start : start + batch_size]
-        with torch.no_grad():
-            logits = network(explained, len(batch), device, known)(prepared(explained.encoders, batch, device))
-        told.append(logits.softmax(dim=1).cpu())
-    return torch.cat(told)
+    return logits(explained, photographs, device, images, batch_size).softmax(dim=1)
