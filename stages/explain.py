@@ -1,96 +1,136 @@
-"""Show where the classifier looked: contact sheets of test images that a person should see."""
+"""Show where the classifier looked, and measure whether that is true: maps, their tests, and what fools the answer."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
-from pydantic import Field
 
-from derm.decisions.outcome import calibration_file, read_calibration
+from derm.decisions.outcome import Calibration, calibration_file, read_calibration
 from derm.device import choose_device
-from derm.embedding.features import read_manifest
+from derm.embedding.features import read_features, read_manifest
 from derm.embedding.forward import make_ready
 from derm.encoders.params import EncoderParams
 from derm.encoders.registry import build_for_features
-from derm.explanation.gradcam import Explained, grad_cam, seen_box
+from derm.explanation.examine import Examined, Photographs, Subject, examine
+from derm.explanation.figures import localisation_figure
+from derm.explanation.gallery import gallery
+from derm.explanation.model import Explained
+from derm.explanation.params import ExplainParams
 from derm.explanation.selection import missed, sure_and_right, sure_and_wrong
-from derm.explanation.sheets import Tile, contact_sheet
-from derm.files import read_csv, write_csv, write_json, write_png
+from derm.explanation.sheets import contact_sheet
+from derm.explanation.shortcuts import by_artefact, shortcut_sheet, worst
+from derm.explanation.show import cards, for_gallery, tile
+from derm.explanation.study import localisation_table, numbers, sanity_table, score_table, weights_of
+from derm.explanation.verdict import Evidence, verdicts
+from derm.explanation.words import NAMES
+from derm.files import read_csv, read_json, write_bytes, write_csv, write_figure, write_json, write_png
 from derm.heads.head import HEAD, head_file, read_head
 from derm.image_table import read_images
-from derm.images import read_image
 from derm.measures.headline import POSITIVE_NAMES
-from derm.params import Section, load
+from derm.params import load
 from stages.runner import run
 
 PLOTS = Path("plots/explain")
-
-
-class ExplainParams(Section):
-    """Section `explain`: how much is shown."""
-
-    per_sheet: int = Field(ge=1, le=60)
+SYNTHETIC = "Synthetic images: the numbers mean nothing clinically"
 
 
 def main() -> None:
     params, encoder_params = load("explain", ExplainParams), load("encoder", EncoderParams)
-    images = read_images().set_index("image_id")
-    calibration, head = read_calibration(calibration_file(HEAD)), read_head(head_file(HEAD))
-    classes = calibration.classes
-    manifest = read_manifest()
-    explained = Explained(build_for_features(encoder_params, manifest["encoders"]), head, manifest.get("token_pooling"))
-    numbers = dict.fromkeys((f"p_{name}" for name in classes), float)
-    predictions = read_csv(Path("data/predictions/test.csv"), target=int, predicted=int, decision=int, **numbers)
-    positive = calibration.positive
-    name = POSITIVE_NAMES.get(positive, positive) if positive else "positives: the task has none"
-    sheets = {
-        "sure_and_right": (
-            "Sure and right",
-            "the most confident right answers, classes in turn",
-            sure_and_right(predictions, classes, params.per_sheet),
-        ),
-        "sure_and_wrong": (
-            "Sure and wrong",
-            "the most confident wrong answers",
-            sure_and_wrong(predictions, classes, params.per_sheet),
-        ),
-        "missed": (
-            f"Missed {name}",
-            "decided to be something else, the least probable first",
-            missed(predictions, classes, positive, params.per_sheet) if positive else predictions.head(0),
-        ),
-    }
-    shown = []
-    for sheet, (title, explanation, rows) in sheets.items():
-        judged = "decision" if sheet == "missed" else "predicted"
-        told = f"test part; {explanation}; right of each photograph: Grad-CAM of the most probable class"
-        write_png(PLOTS / f"{sheet}.png", contact_sheet(title, told, tiles(rows, judged, images, explained, classes)))
-        shown.append(rows[["image_id", "target", "predicted", "decision", "flag"]].assign(sheet=sheet))
-    write_csv(PLOTS / "shown.csv", pd.concat(shown))
-    write_json(Path("metrics/explain.json"), {"shown": {sheet: len(rows) for sheet, (_, _, rows) in sheets.items()}})
-
-
-def tiles(
-    rows: pd.DataFrame, judged: str, images: pd.DataFrame, explained: Explained, classes: list[str]
-) -> list[Tile]:
-    """A tile for each row: photograph, map of the predicted class, what was true and told; `judged` is the column
-    that makes it right or wrong."""
-    if rows.empty:
-        return []
-    device = choose_device()
-    for encoder in explained.encoders:
+    calibration, manifest, device = read_calibration(calibration_file(HEAD)), read_manifest(), choose_device()
+    encoders = build_for_features(encoder_params, manifest["encoders"])
+    for encoder in encoders:
         make_ready(encoder, device)
-    made = []
-    for _, row in rows.iterrows():
-        image = images.loc[row["image_id"]]
-        photograph = read_image(image["path"], image["sha256"])
-        (heat,) = grad_cam(explained, [photograph], [row["predicted"]], device, images.loc[[row["image_id"]]])
-        told = classes[row["predicted"]]
-        caption = f"true {classes[row['target']]}   told {told} {row[f'p_{told}']:.2f}"
-        caption += f"   decided {classes[row['decision']]}" + ("   flagged" if row["flag"] == "1" else "")
-        right = row[judged] == row["target"]
-        box = seen_box(explained.encoders, photograph.width, photograph.height)
-        made.append(Tile(photograph, heat, box, row["image_id"], caption, right))
-    return made
+    layers = [params.layer] if isinstance(params.layer, str) else params.layer
+    explained = Explained(encoders, read_head(head_file(HEAD)), manifest.get("token_pooling")).at(layers)
+    floats = dict.fromkeys((f"p_{name}" for name in calibration.classes), float)
+    predictions = read_csv(Path("data/predictions/test.csv"), target=int, predicted=int, decision=int, **floats)
+    rows = predictions.merge(read_images(), on="image_id", suffixes=("", "_of_image"))
+    shown = show(explained, rows, calibration, params, device)
+    subject = Subject(explained, calibration, rows, training_images() if params.sanity else None, device)
+    metrics = write_evidence(examine(subject, params), calibration, params)
+    write_json(Path("metrics/explain.json"), {"method": params.method, "shown": shown, **metrics})
+
+
+def training_images() -> tuple[np.ndarray, np.ndarray]:
+    """Features float64 [n, dim], the mean over the views, and targets int [n] of the training part."""
+    features, split = read_features(), read_csv(Path("data/split/split.csv"), target=int)
+    rows = split[split["part"] == "train"]
+    return features.pooled[features.rows(rows["image_id"])].mean(axis=1, dtype=float), rows["target"].to_numpy()
+
+
+def show(
+    explained: Explained, rows: pd.DataFrame, calibration: Calibration, params: ExplainParams, device: Any
+) -> dict[str, int]:
+    """Write the contact sheets and the gallery; returns how many images stand on each."""
+    classes, positive, count = calibration.classes, calibration.positive, params.per_sheet
+    name = POSITIVE_NAMES.get(positive, positive) if positive else "positives: the task has none"
+    right, wrong = sure_and_right(rows, classes, count), sure_and_wrong(rows, classes, count)
+    lost = missed(rows, classes, positive, count) if positive else rows.head(0)
+    sheets = {
+        "sure_and_right": ("Sure and right", "the most confident right answers, classes in turn", right, "told"),
+        "sure_and_wrong": ("Sure and wrong", "the most confident wrong answers", wrong, "told"),
+        "missed": (f"Missed {name}", "decided to be something else, the least probable first", lost, "decided"),
+    }
+    first = list(dict.fromkeys(pd.concat([right, wrong, lost])["image_id"]))
+    chosen = for_gallery(rows, max(params.gallery, len(first)), first)
+    made = {card.image_id: card for card in cards(explained, chosen, calibration, params.method, params.target, device)}
+    listed = []
+    for sheet, (title, told, of, judged) in sheets.items():
+        tiles = [tile(made[image_id], judged) for image_id in of["image_id"]]
+        text = f"test part; {told}; beside each photograph {NAMES[params.method]} of two classes, with probabilities"
+        write_png(PLOTS / f"{sheet}.png", contact_sheet(title, text, tiles))
+        listed.append(of[["image_id", "target", "predicted", "decision", "flag"]].assign(sheet=sheet))
+    write_csv(PLOTS / "shown.csv", pd.concat(listed))
+    stamp = SYNTHETIC if read_json(Path("metrics/prepare.json"))["synthetic"] else ""
+    text = f"Test images: those of the contact sheets, and others of each class. Maps: {NAMES[params.method]}."
+    page = gallery("Where the classifier looked", text, list(made.values()), classes, positive, stamp)
+    write_bytes(PLOTS / "gallery.html", page.encode())
+    return {sheet: len(of) for sheet, (_, _, of, _) in sheets.items()} | {"gallery": len(made)}
+
+
+def write_evidence(found: Examined, calibration: Calibration, params: ExplainParams) -> dict[str, Any]:
+    """Write the tables and pictures of all tests; returns the metrics."""
+    methods = [method for method in params.methods if method != "randomcam"]
+    rows, measured = found.drawn.rows, found.measured
+    weights = weights_of(rows, params.resamples, params.seed)
+    score_weights = weights_of(found.scored, params.resamples, params.seed)
+    table = localisation_table(measured.values, rows, calibration.classes, weights)
+    evidence = Evidence(measured.values, measured.sanity, weights, found.scores, score_weights)
+    judged = verdicts(evidence, methods)
+    write_csv(PLOTS / "localisation.csv", table)
+    write_csv(PLOTS / "sanity.csv", sanity_table(measured.sanity, weights))
+    write_csv(PLOTS / "faithfulness.csv", score_table(found.scores, score_weights))
+    write_csv(PLOTS / "verdicts.csv", judged)
+    write_figure(PLOTS / "localisation.png", localisation_figure(table, methods))
+    shortcuts: dict[str, Any] = {"images": len(found.shortcuts)}
+    if found.changed is not None:
+        changed = by_artefact(found.changed, found.shortcuts, params.resamples, params.seed)
+        write_csv(PLOTS / "shortcuts.csv", changed)
+        cases = worst(found.changed, found.shortcuts, params.per_sheet)
+        photographs = Photographs(found.shortcuts.set_index("image_id", drop=False).loc[cases["image_id"]])
+        sheet = shortcut_sheet(cases, list(photographs), str(calibration.positive), params.seed)
+        write_png(PLOTS / "shortcuts.png", sheet)
+        told = changed.to_dict("records")
+        shortcuts |= {row["artefact"]: {"change": row["change"], "flag_flips": row["flag"]} for row in told}
+    else:
+        columns = pd.Index(["artefact", "images", "lesions", "change", "change_low", "change_high"])
+        write_csv(PLOTS / "shortcuts.csv", pd.DataFrame(columns=columns))
+    return {
+        "localisation": {
+            "images": len(rows),
+            "lesions": int(rows["group"].nunique()),
+            "without_mask": found.drawn.without_mask,
+            "useless_mask": found.drawn.useless_mask,
+            **numbers(table, methods),
+        },
+        "faithfulness": {"images": len(found.scored)},
+        "shortcuts": shortcuts,
+        "verdict": {
+            str(method).replace("+", "p"): of["verdict"].value_counts().to_dict()
+            for method, of in judged.groupby("method", sort=False)
+        },
+    }
 
 
 if __name__ == "__main__":

@@ -17,10 +17,11 @@ from derm.encoders.encoder import Encoder
 from derm.encoders.layers import AUTO, layers
 from derm.errors import UserError
 from derm.explanation.maps import explain, seen_box
-from derm.explanation.methods import NAMES, OF_NO_CLASS
+from derm.explanation.methods import OF_NO_CLASS
 from derm.explanation.model import Explained
 from derm.explanation.pictures import fitted, is_whole, overlay
 from derm.explanation.sheets import PALE, draw_key
+from derm.explanation.words import NAMES
 from derm.files import write_png
 from derm.images import UnreadableImageError, decode, read_bytes
 from derm.known import known_of

@@ -1,11 +1,12 @@
 """Pictures of what is known of the maps: how far each method's lie on the lesion, beside what knows nothing of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from derm.explanation.words import called
 from derm.figures import PALETTE
 
 SHOWN = {
@@ -14,7 +15,7 @@ SHOWN = {
 }
 
 
-def localisation_figure(table: pd.DataFrame, methods: Sequence[str], names: Mapping[str, str]) -> Figure:
+def localisation_figure(table: pd.DataFrame, methods: Sequence[str]) -> Figure:
     """`SHOWN` of each method and reference with 95 % intervals; table: as `derm.explanation.study.localisation_table`,
     its rows of all images. References are drawn apart."""
     whole = table[table["by"] == "all"]
@@ -40,11 +41,5 @@ def localisation_figure(table: pd.DataFrame, methods: Sequence[str], names: Mapp
         axes.spines[["top", "right"]].set_visible(False)
         if metric == "enrichment":
             axes.axvline(1, color="0.5", linestyle="--", linewidth=1)
-            axes.set_yticks(list(places.values()), [called(method, names) for method in order], fontsize=9)
+            axes.set_yticks(list(places.values()), [called(method) for method in order], fontsize=9)
     return figure
-
-
-def called(method: str, names: Mapping[str, str]) -> str:
-    """What a method or reference is called; `gradcam, random weights` is Grad-CAM's map of a shuffled network."""
-    first, _, rest = method.partition(", ")
-    return names.get(first, first) + (f", {rest}" if rest else "")

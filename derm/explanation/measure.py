@@ -18,6 +18,7 @@ GAUSSIAN, EDGES, WEIGHTS, LABELS = "centred blob", "edges", "random weights", "s
 # What a method has to beat, and what it is that beats nothing.
 REFERENCES = (GAUSSIAN, EDGES, "randomcam", WEIGHTS, LABELS)
 BATCH = 8
+COLUMNS = ["method", "shuffled", "share", "row", "similarity"]
 
 
 @dataclass(frozen=True)
@@ -90,15 +91,16 @@ def measure_all(
     rows: pd.DataFrame,
     targets: Sequence[int],
     methods: Sequence[str],
-    training: tuple[np.ndarray, np.ndarray],
+    training: tuple[np.ndarray, np.ndarray] | None,
     shares: Sequence[float],
     device: torch.device,
     seed: int,
 ) -> Measured:
     """Methods, references and sanity checks on the images in rows.
 
-    training: features [n, dim] and targets [n] of training images, for the head of shuffled labels. shares: of the
-    encoder's tensors shuffled beside the head's, from the top; the last is what stands as random weights.
+    training: features [n, dim] and targets [n] of training images, for the head of shuffled labels; None: no sanity
+    checks. shares: of the encoder's tensors shuffled beside the head's, from the top; the last is what stands as random
+    weights.
     """
     asked = [method for method in methods if method != "randomcam"]
     plain = measure(explained, rows, targets, [*asked, "randomcam"], device, seed, True, "maps")
@@ -113,16 +115,16 @@ def measure_all(
                 )
             )
 
+    if training is None:
+        return Measured(values, pd.DataFrame(columns=pd.Index(COLUMNS)))
     for share in shares if has_learned(explained.encoders) else shares[:1]:
         with shuffled_weights(explained.head, explained.encoders, share, seed):
             other = measure(explained, rows, targets, asked, device, seed, False, f"{share:.0%} of weights shuffled")
         compare(other, "weights", share)
         if share == shares[-1]:
             values |= {f"{method}, {WEIGHTS}": other.values[method] for method in asked}
-    if shares:
-        blind = replace(explained, head=head_of_shuffled_labels(explained.head, *training, seed), layers=[])
-        other = measure(blind, rows, targets, asked, device, seed, False, "labels shuffled")
-        compare(other, "labels", 0.0)
-        values |= {f"{method}, {LABELS}": other.values[method] for method in asked}
-    columns = ["method", "shuffled", "share", "row", "similarity"]
-    return Measured(values, pd.concat(told)[columns] if told else pd.DataFrame(columns=pd.Index(columns)))
+    blind = replace(explained, head=head_of_shuffled_labels(explained.head, *training, seed), layers=[])
+    other = measure(blind, rows, targets, asked, device, seed, False, "labels shuffled")
+    compare(other, "labels", 0.0)
+    values |= {f"{method}, {LABELS}": other.values[method] for method in asked}
+    return Measured(values, pd.concat(told)[COLUMNS])

@@ -9,15 +9,9 @@ from torch import nn
 from derm.seeds import derived
 
 Method = Literal["gradcam", "gradcam++", "hirescam", "layercam", "eigencam", "randomcam", "attention"]
-NAMES: dict[str, str] = {
-    "gradcam": "Grad-CAM",  # Selvaraju et al. 2017, arXiv 1610.02391
-    "gradcam++": "Grad-CAM++",  # Chattopadhyay et al. 2018, arXiv 1710.11063
-    "hirescam": "HiResCAM",  # Draelos and Carin 2020, arXiv 2011.08891
-    "layercam": "LayerCAM",  # Jiang et al. 2021, IEEE TIP 30
-    "eigencam": "EigenCAM",  # Muhammad and Yeasin 2020, arXiv 2008.00299
-    "randomcam": "RandomCAM",  # random weights of the same channels: what any other has to beat
-    "attention": "attention of the pooling",
-}
+# Selvaraju et al. 2017 (arXiv 1610.02391), Chattopadhyay et al. 2018 (1710.11063), Draelos and Carin 2020 (2011.08891),
+# Jiang et al. 2021 (IEEE TIP 30), Muhammad and Yeasin 2020 (2008.00299); random weights of the same channels, which any
+# other has to beat; and what an encoder's own attention pooling weighs.
 # In the units of a logit: maps of joined encoders are added up as what each area contributes. Of the others each
 # encoder's map is scaled to its highest first.
 IN_LOGITS = ("gradcam", "hirescam", "layercam")

@@ -14,6 +14,7 @@ from PIL import Image
 
 from derm.encoders.encoder import Encoder
 from derm.heads.head import Head, HeadShape
+from derm.heads.registry import as_linear
 from derm.seeds import derived
 
 # Of the encoder's tensors, counted from the top; the head's come first.
@@ -66,8 +67,7 @@ def head_of_shuffled_labels(head: Head, pooled: np.ndarray, targets: np.ndarray,
     """
     from sklearn.linear_model import LogisticRegression
 
-    params = head.shape.params.model_copy(update={"type": "linear", "metadata": False})
-    blind = Head(HeadShape(params=params, channels=pooled.shape[1], classes=head.shape.classes))
+    blind = Head(HeadShape(params=as_linear(head.shape.params), channels=pooled.shape[1], classes=head.shape.classes))
     member: Any = blind.members[0]
     member.set_standardisation(pooled.mean(axis=0), pooled.std(axis=0))
     standardised = member.standardise(torch.from_numpy(pooled).float()).numpy()
@@ -81,9 +81,9 @@ def head_of_shuffled_labels(head: Head, pooled: np.ndarray, targets: np.ndarray,
     return blind.eval()
 
 
-def coarse(heat: np.ndarray) -> np.ndarray:
-    """A map [rows, columns] on GRID: float32 [12, 16]."""
-    return np.asarray(Image.fromarray(heat.astype(np.float32)).resize(GRID, Image.Resampling.BOX))
+def coarse(heat: np.ndarray, grid: tuple[int, int] = GRID) -> np.ndarray:
+    """A map [rows, columns] on a grid of (columns, rows): float32 [rows, columns]."""
+    return np.asarray(Image.fromarray(heat.astype(np.float32)).resize(grid, Image.Resampling.BOX))
 
 
 def alike(one: np.ndarray, other: np.ndarray) -> float:

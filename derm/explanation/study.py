@@ -104,8 +104,10 @@ def score_table(scores: Mapping[str, Mapping[str, np.ndarray]], weights: np.ndar
     rows = []
     for score, of in scores.items():
         for method, values in of.items():
-            value, drawn = mean_and_draws(values, weights)
-            rows.append((score, method, len(values), value, *percentile_interval(drawn)))
+            known = ~np.isnan(values)
+            if known.any():
+                value, drawn = mean_and_draws(values[known], weights[:, known])
+                rows.append((score, method, int(known.sum()), value, *percentile_interval(drawn)))
     return pd.DataFrame(rows, columns=pd.Index(["score", "method", "images", "value", "low", "high"]))
 
 

@@ -1,4 +1,4 @@
-"""Which methods pass which tests for this model, in words: a map is shown with what is known against it."""
+"""Which methods pass which tests for this model: a map is shown with what is known against it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,24 +8,9 @@ import pandas as pd
 
 from derm.explanation.localisation import lead, mean_and_draws
 from derm.explanation.measure import EDGES, GAUSSIAN, LABELS, WEIGHTS
+from derm.explanation.words import ALIKE, FAILS, OPEN, PASSES, TESTS, UNMEASURED
 from derm.measures.bootstrap import percentile_interval
 
-PASSES, FAILS, OPEN, UNMEASURED = "passes", "fails", "not shown", "not measured"
-# A map of shuffled weights or labels that still ranks the places so alike shows the photograph and not the model.
-ALIKE = 0.5
-# Test -> what passing means; the first four by enrichment.
-TESTS = {
-    "beats the centred blob": "lies on the lesion more than a blob in the middle does",
-    "beats edges": "lies on the lesion more than the photograph's edges do",
-    "beats RandomCAM": "lies on the lesion more than random weights of the same channels do",
-    "beats random weights": "lies on the lesion more than the same map of a network with shuffled weights",
-    "beats shuffled labels": "lies on the lesion more than the map of a head trained on shuffled labels",
-    "follows the weights": f"changes when the weights are shuffled (rank correlation below {ALIKE})",
-    "follows the labels": f"changes when the labels are shuffled (rank correlation below {ALIKE})",
-    "faithful (ROAD)": "what it marks matters more for the answer than what RandomCAM marks",
-    "faithful (insertion)": "the answer comes back sooner by its order than by RandomCAM's",
-    "faithful (deletion)": "the answer goes sooner by its order than by RandomCAM's",
-}
 AGAINST = {
     "beats the centred blob": GAUSSIAN,
     "beats edges": EDGES,
@@ -101,22 +86,3 @@ def _judged(value: float, low: float, high: float, images: int) -> tuple[str, fl
 
 def _nothing() -> tuple[str, float, float, float, int]:
     return UNMEASURED, np.nan, np.nan, np.nan, 0
-
-
-def in_words(table: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
-    """One sentence for each method: what it passes, fails and leaves open; names: method -> what it is called."""
-    sentences = []
-    for method, rows in table.groupby("method", sort=False):
-        of = {kind: rows.loc[rows["verdict"] == kind, "test"].tolist() for kind in (PASSES, FAILS, OPEN, UNMEASURED)}
-        parts = [
-            f"passes {_listed(of[PASSES])}" if of[PASSES] else "passes none of the tests",
-            f"fails {_listed(of[FAILS])}" if of[FAILS] else "",
-            f"nothing is shown of {_listed(of[OPEN])}" if of[OPEN] else "",
-            f"not measured: {_listed(of[UNMEASURED])}" if of[UNMEASURED] else "",
-        ]
-        sentences.append(f"{names[str(method)]} {'; '.join(part for part in parts if part)}.")
-    return sentences
-
-
-def _listed(tests: list[str]) -> str:
-    return ", ".join(f"«{test}»" for test in tests)

@@ -46,6 +46,11 @@ def head_kind(name: str) -> HeadKind:
     raise ValueError(name)
 
 
+def as_linear(params: HeadParams) -> HeadParams:
+    """The same section for a linear head on pooled features alone."""
+    return params.model_copy(update={"type": "linear", "metadata": False})
+
+
 def fit_of(params: HeadParams) -> Fit:
     """How a head of these params is fitted: metadata goes through hidden layers, which is no convex problem."""
     kind = head_kind(params.type).fit

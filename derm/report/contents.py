@@ -11,6 +11,7 @@ from derm.files import read_csv, read_json
 from derm.measures.per_class import MEASURES
 from derm.report.data import data_part, external_parts
 from derm.report.decisions import decisions_part
+from derm.report.explanation import explanation_part
 from derm.report.page import Figure, Part
 from derm.report.photographs import photographs_part
 from derm.report.training import beside_tables, training_part
@@ -63,14 +64,12 @@ def _encoder(manifest: dict[str, Any]) -> str:
 def parts() -> list[Part]:
     """The sections of the page, from what the stages wrote under metrics/ and plots/."""
     calibrated = read_json(Path("metrics/calibrate.json"))
-    shown = read_json(Path("metrics/explain.json"))["shown"]
     evaluate = PLOTS / "evaluate"
     numbers = read_csv(evaluate / "intervals.csv", value=float, low=float, high=float)
     numbers["told"] = [f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in numbers.itertuples()]
     wide = numbers.pivot(index="metric", columns="part", values="told").fillna("")
     order = [name for name in FIRST if name in wide.index]
     wide = wide.loc[[*order, *(name for name in wide.index if name not in order)]].reset_index()
-    sheets = {"sure_and_right": "Sure and right", "sure_and_wrong": "Sure and wrong", "missed": "Missed"}
     return [
         Part(
             "Results",
@@ -110,17 +109,7 @@ def parts() -> list[Part]:
         training_part(),
         data_part(),
         *external_parts(),
-        Part(
-            "Where it looked",
-            "Grad-CAM shows what spoke for the most probable class. Lesions are centred, so a map that looks right "
-            "proves little: this page measures nothing about the maps.",
-            [],
-            [
-                Figure(PLOTS / f"explain/{name}.png", f"{title} ({shown[name]} images)", wide=True)
-                for name, title in sheets.items()
-                if name in shown
-            ],
-        ),
+        explanation_part(),
     ]
 
 

@@ -5,9 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from derm.explanation.figures import called
-from derm.explanation.methods import NAMES
-from derm.explanation.verdict import PASSES, TESTS, in_words
+from derm.explanation.words import NAMES, PASSES, TESTS, called, in_words
 from derm.files import read_csv, read_json
 from derm.report.page import Figure, Part
 
@@ -30,7 +28,9 @@ def explanation_part() -> Part:
         ("Does the answer hang on what is marked?", _scores()),
         ("What hair, a ruler, ink and dark corners do to the answer", _shortcuts()),
     ]
-    figures = [Figure(PLOTS / "localisation.png", "Test: maps against masks, and what knows nothing of them", wide=True)]
+    figures = [
+        Figure(PLOTS / "localisation.png", "Test: maps against masks, and what knows nothing of them", wide=True)
+    ]
     figures += [
         Figure(PLOTS / f"{name}.png", f"{title} ({told['shown'][name]} images)", wide=True)
         for name, title in SHEETS.items()
@@ -43,7 +43,7 @@ def explanation_part() -> Part:
         [(title, table) for title, table in tables if len(table)],
         [figure for figure in figures if figure.path.is_file()],
         [
-            ("What is known of each method, for this model", in_words(verdicts, NAMES) if len(verdicts) else []),
+            ("What is known of each method, for this model", in_words(verdicts) if len(verdicts) else []),
             ("What the tests ask", [f"«{test}»: it {meaning}" for test, meaning in TESTS.items()]),
         ],
     )
@@ -56,7 +56,7 @@ def _text(told: dict[str, Any]) -> str:
         "little; below stands what it was tested for."
     )
     if not measured["images"]:
-        return text + " None of the drawn test images has a usable mask: whether the maps lie on the lesion is not known."
+        return text + " No test image with a usable mask was drawn: whether the maps lie on the lesion is not known."
     passed = told["verdict"].get(told["method"].replace("+", "p"), {}).get(PASSES)
     text += f" Measured on {measured['images']} test images of {measured['lesions']} lesions"
     if left := measured["without_mask"] + measured["useless_mask"]:
@@ -95,7 +95,7 @@ def _localisation() -> pd.DataFrame:
     table = table.assign(told=[_interval(row) for row in table.itertuples()])
     wide = table.pivot(index="method", columns="metric", values="told")
     wide = wide.loc[list(dict.fromkeys(table["method"])), list(dict.fromkeys(table["metric"]))].reset_index()
-    return wide.assign(method=[called(method, NAMES) for method in wide["method"]])
+    return wide.assign(method=[called(method) for method in wide["method"]])
 
 
 def _sanity() -> pd.DataFrame:
@@ -104,7 +104,9 @@ def _sanity() -> pd.DataFrame:
         {
             "method": [NAMES[method] for method in table["method"]],
             "shuffled": [
-                "labels" if row.shuffled == "labels" else f"head and {float(str(row.share)):.0%} of the encoder, from the top"
+                "labels"
+                if row.shuffled == "labels"
+                else f"head, {float(str(row.share)):.0%} of the encoder from the top"
                 for row in table.itertuples()
             ],
             "images": table["images"].to_list(),
@@ -118,7 +120,7 @@ def _scores() -> pd.DataFrame:
     return pd.DataFrame(
         {
             "score": table["score"].to_list(),
-            "method": [called(method, NAMES) for method in table["method"]],
+            "method": [called(method) for method in table["method"]],
             "images": table["images"].to_list(),
             "mean": [f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in table.itertuples()],
         }

@@ -14,8 +14,9 @@ from derm.encoders.layers import layer, layers
 from derm.encoders.registry import build_encoder
 from derm.errors import UserError
 from derm.explanation.maps import explain
-from derm.explanation.methods import NAMES, first_component, weigh
+from derm.explanation.methods import first_component, weigh
 from derm.explanation.model import EncodersWithHead, Explained, prepared
+from derm.explanation.words import NAMES
 from tests.derm.encoders.params import params
 from tests.derm.encoders.tiny import write_siglip
 from tests.derm.explanation.test_maps import CPU, coloured, encoder_of, explained_of, pooled
