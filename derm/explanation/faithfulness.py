@@ -21,8 +21,8 @@ from derm.seeds import derived
 
 SHARES = (0.2, 0.4, 0.6, 0.8)
 STEPS = 10
-# Cells along the longer side of what is seen: areas are ranked and filled in these. The time goes to filling, and
-# grows with about the cube of it.
+# Cells along the longer side of what is seen: areas are ranked and filled in these. The time of filling grows faster
+# than its square; from 24 to 96, the mean ROAD of 40 photographs of HAM10000 changed by less than 0.005.
 GRID = 48
 # Photographs are made as small as this first, longest side in pixels: no encoder is shown more.
 LARGEST = 1024
