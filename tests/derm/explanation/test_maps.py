@@ -8,10 +8,8 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from torch import nn
 
 from derm.encoders.encoder import Encoder
-from derm.encoders.preprocessing import Recipe
 from derm.encoders.registry import build_encoder
 from derm.explanation.maps import explain, seen_box
 from derm.explanation.model import EncodersWithHead, Explained
@@ -20,6 +18,7 @@ from derm.heads.metadata import fit_metadata
 from derm.heads.predict import image_logits
 from derm.heads.registry import head_kind
 from tests.derm.encoders.params import params
+from tests.derm.explanation.readable import RED_OR_BLUE, WHOLE, head_with, painted, readable
 from tests.derm.heads.data import inputs, random_head, shape
 
 NAMES = ["timm/test_resnet", "timm/test_convnext", "timm/test_vit", "timm/test_vit2"]
@@ -55,14 +54,6 @@ def pooled(encoder: Encoder, images: list[Image.Image]) -> torch.Tensor:
 def untrained_head(dim: int, classes: int = 3) -> Head:
     torch.manual_seed(0)
     return Head(shape(dim, classes)).eval()
-
-
-def head_with(weights: list[list[float]]) -> Head:
-    head = Head(shape(len(weights[0]), len(weights)))
-    with torch.no_grad():
-        for parameter in head.parameters():
-            parameter.copy_(torch.tensor(weights) if parameter.ndim == 2 else torch.zeros(len(weights)))
-    return head
 
 
 @pytest.mark.parametrize("name", [*NAMES, "colour-texture"])
@@ -223,41 +214,6 @@ def test_the_lstm_is_not_cudnns_which_has_no_gradient_when_it_predicts() -> None
     before = torch.backends.cudnn.enabled
     grad_cam(explained, images, [0], CPU)
     assert seen == [False] and torch.backends.cudnn.enabled == before
-
-
-class Blobs(nn.Module):
-    """A network that can be read: channel 0 is red, channel 1 is blue, each averaged over squares."""
-
-    def __init__(self, side: int) -> None:
-        super().__init__()
-        self.side = side
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.avg_pool2d(images[:, [0, 2]], self.side)
-
-
-class Mean(nn.Module):
-    def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        return maps.mean((2, 3))
-
-
-WHOLE = Recipe((64, 96), "squash", (64, 96), "nearest", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "down")
-
-
-def readable(recipe: Recipe = WHOLE, side: int = 8) -> Encoder:
-    blobs = Blobs(side)
-    return Encoder(blobs, Mean(), recipe, {}, blobs, lambda maps: maps, recipe.covered, {})
-
-
-RED_OR_BLUE = [[1.0, -1.0], [-1.0, 1.0]]
-
-
-def painted(red: tuple[int, int, int, int], blue: tuple[int, int, int, int]) -> Image.Image:
-    """96 by 64, black, a red and a blue rectangle (left, top, right, bottom)."""
-    image = Image.new("RGB", (96, 64))
-    image.paste((255, 0, 0), red)
-    image.paste((0, 0, 255), blue)
-    return image
 
 
 def test_red_is_shown_for_the_red_class_and_blue_for_the_blue_one() -> None:
