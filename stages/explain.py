@@ -48,7 +48,10 @@ def main() -> None:
     rows = predictions.merge(read_images(), on="image_id", suffixes=("", "_of_image"))
     shown = show(explained, rows, calibration, params, device)
     subject = Subject(explained, calibration, rows, training_images() if params.sanity else None, device)
-    metrics = write_evidence(examine(subject, params), calibration, params)
+    found = examine(subject, params)
+    metrics = write_evidence(found, calibration, params)
+    if found.changed is not None:
+        shown["shortcuts"] = write_shortcuts(found, str(calibration.positive), params)
     write_json(Path("metrics/explain.json"), {"method": params.method, "shown": shown, **metrics})
 
 
@@ -104,18 +107,12 @@ def write_evidence(found: Examined, calibration: Calibration, params: ExplainPar
     write_csv(PLOTS / "verdicts.csv", judged)
     write_figure(PLOTS / "localisation.png", localisation_figure(table, methods))
     shortcuts: dict[str, Any] = {"images": len(found.shortcuts)}
+    changed = pd.DataFrame(columns=pd.Index(["artefact"]))
     if found.changed is not None:
         changed = by_artefact(found.changed, found.shortcuts, params.resamples, params.seed)
-        write_csv(PLOTS / "shortcuts.csv", changed)
-        cases = worst(found.changed, found.shortcuts, params.per_sheet)
-        photographs = Photographs(found.shortcuts.set_index("image_id", drop=False).loc[cases["image_id"]])
-        sheet = shortcut_sheet(cases, list(photographs), str(calibration.positive), params.seed)
-        write_png(PLOTS / "shortcuts.png", sheet)
         told = changed.to_dict("records")
         shortcuts |= {row["artefact"]: {"change": row["change"], "flag_flips": row["flag"]} for row in told}
-    else:
-        columns = pd.Index(["artefact", "images", "lesions", "change", "change_low", "change_high"])
-        write_csv(PLOTS / "shortcuts.csv", pd.DataFrame(columns=columns))
+    write_csv(PLOTS / "shortcuts.csv", changed)
     return {
         "localisation": {
             "images": len(rows),
@@ -131,6 +128,15 @@ def write_evidence(found: Examined, calibration: Calibration, params: ExplainPar
             for method, of in judged.groupby("method", sort=False)
         },
     }
+
+
+def write_shortcuts(found: Examined, positive: str, params: ExplainParams) -> int:
+    """Write the sheet of the largest changes; returns how many there are."""
+    assert found.changed is not None
+    cases = worst(found.changed, found.shortcuts, params.per_sheet)
+    photographs = Photographs(found.shortcuts.set_index("image_id", drop=False).loc[cases["image_id"]])
+    write_png(PLOTS / "shortcuts.png", shortcut_sheet(cases, list(photographs), positive, params.seed))
+    return len(cases)
 
 
 if __name__ == "__main__":

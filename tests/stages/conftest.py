@@ -21,7 +21,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params["data"]["root"] = "data/own"
     params["train"]["l2"] = [0.3]
     params["evaluate"]["resamples"] = 100
-    params["explain"]["per_sheet"] = 2
+    params["explain"] |= {"per_sheet": 2, "gallery": 2, "localisation": 4}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     make_folder(folder / "data/own", lesions_per_class=12)
     with pytest.MonkeyPatch.context() as patch:

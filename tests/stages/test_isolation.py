@@ -61,7 +61,8 @@ def test_every_stage_manages_with_what_it_declares(
     params["data"]["root"] = "data/own"
     params["train"]["l2"] = [0.3]
     params["evaluate"]["resamples"] = 100
-    params["explain"]["per_sheet"] = 2
+    params["explain"] |= {"per_sheet": 2, "gallery": 4, "localisation": 4}
+    params["explain"] |= {"sanity": True, "faithfulness": 3, "shortcuts": 3}
     for section, values in changes.items():
         params[section] |= values
     folder = make_folder(results / "data/own", lesions_per_class=14)
@@ -105,7 +106,7 @@ def check_results(results: Path, positive: str | None, target: str) -> None:
         named = [plot] if isinstance(plot, str) else next(iter(plot.values()))["y"]
         assert all((results / path).exists() for path in named)
     page = (results / "plots/report/index.html").read_text()
-    assert page.count("data:image/png") == (20 if positive is None else 21) and "SYNTHETIC" not in page
+    assert page.count("data:image/png") == (21 if positive is None else 23) and "SYNTHETIC" not in page
 
 
 def check_external(results: Path, names: list[str]) -> None:
