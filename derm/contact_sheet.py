@@ -31,10 +31,11 @@ def draw_sheet(
     columns: int,
     empty: str,
     each: tuple[int, int] = (WIDTH, HEIGHT),
+    beside: int = 0,
 ) -> Image.Image:
     """Cells in rows under a title and the lines of an explanation; without cells, the sheet says `empty`.
 
-    each: (width, height) of a photograph in pixels.
+    each: (width, height) of a photograph in pixels; beside: pixels that are left free to the right of the title.
     """
     large, medium, small = (ImageFont.load_default(size) for size in (20, 13, 11))
     width = max((len(cell.photographs) for cell in cells), default=1) * (each[0] + BETWEEN) - BETWEEN
@@ -49,7 +50,7 @@ def draw_sheet(
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
     room = sheet.width - 2 * GAP
-    draw.text((GAP, 12), _fitted(title, large, room), fill=INK, font=large)
+    draw.text((GAP, 12), _fitted(title, large, room - beside), fill=INK, font=large)
     for number, line in enumerate(explained):
         draw.text((GAP, 40 + LINE * number), _fitted(line, medium, room), fill="#555555", font=medium)
     if not cells:

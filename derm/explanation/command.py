@@ -20,7 +20,7 @@ from derm.explanation.maps import explain, seen_box
 from derm.explanation.methods import OF_NO_CLASS
 from derm.explanation.model import Explained
 from derm.explanation.pictures import fitted, is_whole, overlay
-from derm.explanation.sheets import PALE, draw_key
+from derm.explanation.sheets import BESIDE, PALE, draw_key
 from derm.explanation.words import NAMES
 from derm.files import write_png
 from derm.images import UnreadableImageError, decode, read_bytes
@@ -214,6 +214,6 @@ def _sheet(
     notes = [] if is_whole(box, photograph) else [PALE]
     notes.append("For research. Not a medical device.")
     told = [*lines[1:], " ".join(notes), *[SYNTHETIC] * classifier.synthetic]
-    sheet = draw_sheet(lines[0], "\n".join(told), cells, 1, "", shown.size)
+    sheet = draw_sheet(lines[0], "\n".join(told), cells, 1, "", shown.size, BESIDE)
     draw_key(sheet)
     return sheet

@@ -93,7 +93,8 @@ def _scaled_box(box: Box, photograph: tuple[int, int], size: tuple[int, int]) ->
 def _outlined(picture: Image.Image, mask: Mask) -> Image.Image:
     """The picture with the mask's edge in white between dark lines, seen on every skin and under every colour."""
     lesion = Image.fromarray(mask.astype(np.uint8) * 255) if isinstance(mask, np.ndarray) else mask.convert("L")
-    lesion = lesion.resize(picture.size, Image.Resampling.BILINEAR).point(lambda value: 255 * (value > 127))
+    inside = np.asarray(lesion.resize(picture.size, Image.Resampling.BILINEAR)) > 127
+    lesion = Image.fromarray(inside.astype(np.uint8) * 255)
     wide = 2 * max(1, round(min(picture.size) / THIN)) + 1
     # Filters repeat the picture's border: a lesion that runs over it has no edge there.
     line = ImageChops.subtract(lesion, lesion.filter(ImageFilter.MinFilter(wide)))

@@ -11,7 +11,8 @@ from derm.explanation.pictures import Box, Mask, colour_key, fitted, is_whole, o
 
 # Pictures in a row, all tiles of it together: a sheet of about 1,450 pixels.
 ACROSS = 6
-KEY = (110, 12)
+# Pixels: of the key's colours, and of the key with its words.
+KEY, BESIDE = (110, 12), 440
 LINED, PALE = "White line: mask of the lesion.", "Pale: not seen by the encoder."
 
 
@@ -43,9 +44,9 @@ def contact_sheet(title: str, explanation: str, tiles: list[Tile]) -> Image.Imag
         )
         for tile in tiles
     ]
-    columns = max(1, ACROSS // max((len(cell.photographs) for cell in cells), default=ACROSS))
+    columns = max(1, ACROSS // max((len(cell.photographs) for cell in cells), default=1))
     told = "\n".join(filter(None, (explanation, notes(tiles))))
-    sheet = draw_sheet(title, told, cells, columns, "There is no such image in the test part.")
+    sheet = draw_sheet(title, told, cells, columns, "There is no such image in the test part.", beside=BESIDE)
     if tiles:
         draw_key(sheet)
     return sheet

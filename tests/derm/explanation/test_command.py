@@ -110,6 +110,14 @@ def test_without_a_positive_class_the_second_row_is_the_runner_up(image: Path, d
     assert "flagged" not in told
 
 
+def test_the_positive_class_has_the_second_row_though_it_is_the_least_probable(image: Path, drawn: list) -> None:
+    row = Classifier.load(FOLDER).predict([decode(image.read_bytes())]).iloc[0]
+    order = sorted(CLASSES, key=lambda name: -row[f"p_{name}"])
+    package(FOLDER, positive=order[2])
+    explain_file(image, Asked(layers=["auto"]), FOLDER)
+    assert [cell.line.split(":")[0] for cell in drawn] == [order[0], order[2]]
+
+
 def test_methods_that_know_no_class_have_one_row(image: Path, drawn: list) -> None:
     explain_file(image, Asked("eigencam", ["auto"]), FOLDER)
     assert [cell.line for cell in drawn] == ["the same for all classes"]
@@ -158,14 +166,17 @@ def test_attention_has_one_column(image: Path, drawn: list) -> None:
     assert "behind all layers" in refusal(image, Asked("attention", ["auto"]))
 
 
-def test_what_is_known_of_the_person_counts(image: Path) -> None:
+def test_what_is_known_of_the_person_counts(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the answer, and for its maps: it is what they are told, as not every head's maps depend on it."""
     fusion = {"type": "mlp", "hidden": [6], "metadata": True, "metadata_hidden": [3]}
     package(FOLDER, head=fusion | {"encoding": fit_metadata(PEOPLE, missing=False)})
     Path("known.csv").write_text(f"image,age,sex\n{image.name},70,female\n")
+    told = []
+    monkeypatch.setattr(command, "explain", lambda *given: told.append(given[5]) or explain(*given))
     nothing = explain_file(image, Asked(layers=["auto"]), FOLDER, Path("a.png"))
     known = explain_file(image, Asked(layers=["auto"]), FOLDER, Path("b.png"), metadata=Path("known.csv"))
     assert nothing.splitlines()[1:4] != known.splitlines()[1:4]
-    assert Path("a.png").read_bytes() != Path("b.png").read_bytes()
+    assert [table[["age", "sex"]].to_numpy().tolist() for table in told] == [[["", ""]] * 2, [["70", "female"]] * 2]
 
 
 def test_metadata_for_a_classifier_without_are_refused(image: Path) -> None:

@@ -39,6 +39,7 @@ def test_the_opacity_follows_the_map() -> None:
     changed = np.abs(drawn(blob()) - np.asarray(photograph()).astype(int)).sum(axis=2)
     towards = changed[43:48, 60:91].mean(axis=0)
     assert towards[0] < 5 < towards[8] < towards[16] < towards[30]
+    assert towards[3] < 0.15 * towards[30], "the colour of little is far from skin, and is to be seen only a little"
 
 
 def test_a_faint_map_is_drawn_as_a_strong_one_and_one_hot_cell_does_not_hide_the_others() -> None:
@@ -52,6 +53,12 @@ def test_a_faint_map_is_drawn_as_a_strong_one_and_one_hot_cell_does_not_hide_the
 def test_a_map_that_is_nowhere_0_is_not_one_veil(heat: np.ndarray) -> None:
     changed = np.abs(drawn(heat) - np.asarray(photograph()).astype(int)).sum(axis=2)
     assert changed[:, :55].max() < 5 < changed[45, 90]
+
+
+def test_one_cold_cell_does_not_raise_the_others() -> None:
+    heat = 0.9 + 0.1 * blob()
+    heat[5:8, 5:8] = 0.01
+    assert (drawn(heat) == drawn(0.9 + 0.1 * blob()))[:, 60:].mean() > 0.95
 
 
 def test_maps_of_one_value() -> None:

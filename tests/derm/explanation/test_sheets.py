@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from derm.contact_sheet import BETWEEN, GAP, HEIGHT, RIGHT, WIDTH, WRONG
 from derm.explanation.pictures import overlay
-from derm.explanation.sheets import LINED, PALE, Tile, contact_sheet
+from derm.explanation.sheets import KEY, LINED, PALE, Tile, contact_sheet
 
 WHOLE = (0.0, 0.0, 80.0, 60.0)
 HEAT = np.linspace(0, 1, 48, dtype=np.float32).reshape(6, 8)
@@ -97,5 +97,13 @@ def test_the_mask_reaches_the_maps_and_not_the_photograph() -> None:
 
 
 def test_a_sheet_of_nothing_says_so(written: list[str]) -> None:
-    contact_sheet("Missed", "the least probable first", [])
+    sheet = contact_sheet("Missed", "the least probable first", [])
     assert written == ["Missed", "the least probable first", "There is no such image in the test part."]
+    assert sheet.width > 700
+
+
+def test_a_long_title_leaves_the_key_free(written: list[str]) -> None:
+    sheet = contact_sheet("A title that is far too long for a sheet of one tile " * 3, "", [tile(maps=[("mel", HEAT)])])
+    key = next(text for text in written if text.startswith("spoke for the class"))
+    sizes = [ImageFont.load_default(size).getlength(text) for size, text in ((20, written[0]), (11, key))]
+    assert sum(sizes) + KEY[0] + 2 * GAP + 30 < sheet.width and "…" in written[0]
