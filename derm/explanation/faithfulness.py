@@ -82,7 +82,8 @@ def ranked(seen: Seen, heat: np.ndarray, generator: np.random.Generator) -> np.n
     across, down = heat.shape[1] / seen.photograph.width, heat.shape[0] / seen.photograph.height
     left, top, right, bottom = seen.box
     box = (left * across, top * down, right * across, bottom * down)
-    in_cells = Image.fromarray(heat.astype(np.float32)).resize(seen.grid[::-1], Image.Resampling.BOX, box)
+    rows, columns = seen.grid
+    in_cells = Image.fromarray(heat.astype(np.float32)).resize((columns, rows), Image.Resampling.BOX, box)
     relevance = np.asarray(in_cells).ravel().round(6)  # no order among what differs by how it was computed
     order = np.lexsort((generator.random(relevance.size), -relevance))
     rank = np.empty(order.size, dtype=np.int64)

@@ -70,7 +70,8 @@ def changes(
     """
     if calibration.positive is None:
         raise UserError("shortcuts are told by the positive class, and the task has none: set task.positive")
-    drawings: dict[Artefact | None, str] = {None: "as it is"} | {name: NAMES[name] for name in artefacts}
+    drawings: dict[Artefact | None, str] = {None: "as it is"}
+    drawings.update((name, NAMES[name]) for name in artefacts)
     told = {}
     for artefact, name in drawings.items():
         found = []

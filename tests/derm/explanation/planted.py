@@ -7,6 +7,7 @@ and the ground is 0: by construction no other place speaks for the answer.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,8 +85,9 @@ def knowing_head(encoders: list[Encoder], image: Image.Image, box: Box) -> Head:
         gradients = [torch.autograd.grad(feature, said[0], retain_graph=True)[0] for feature in features]
         jacobian = torch.stack([one.to_grid(gradient)[0].sum((1, 2)) for gradient in gradients])  # [dim, channels]
         cells = one.to_grid(said[0].detach())[0]
-        inside = torch.from_numpy(cells_of(box, image.width, tuple(cells.shape[1:]), shrink=True))
-        outside = torch.from_numpy(~cells_of(box, image.width, tuple(cells.shape[1:]), shrink=False))
+        grid = int(cells.shape[1]), int(cells.shape[2])
+        inside = torch.from_numpy(cells_of(box, image.width, grid, shrink=True))
+        outside = torch.from_numpy(~cells_of(box, image.width, grid, shrink=False))
         ground, there = cells[:, outside], cells[:, inside].mean(1)
         # What is left of the planted cells' channels beside all that the ground says.
         basis = torch.linalg.svd(ground, full_matrices=False)
@@ -95,7 +97,8 @@ def knowing_head(encoders: list[Encoder], image: Image.Image, box: Box) -> Head:
     weights = torch.cat(blocks).float()
     head = Head(shape(len(weights), 2)).eval()
     with torch.no_grad():
-        output = head.members[0].output
+        member: Any = head.members[0]
+        output = member.output
         output.weight.copy_(torch.stack([weights, -weights]))
         output.bias.zero_()
     return head

@@ -57,11 +57,11 @@ def test_the_right_methods_find_what_was_planted_and_not_with_shuffled_labels(en
         heads.append(knowing_head(encoders, planted(side, box, 0, beside), box))
     for method, (energy, pointing) in measured(encoders, heads, side).items():
         assert energy >= 0.8 and pointing >= 0.95, (method, energy, pointing)
-    colours = np.arange(TRAINING) % 2
+    colours = [number % 2 for number in range(TRAINING)]
     given = [places(side, 100 + number) for number in range(TRAINING)]
     images = [planted(side, box, colour, beside) for colour, (box, beside) in zip(colours, given, strict=True)]
     with torch.no_grad():
         features = [encoder.embed(torch.stack([encoder.transform(image) for image in images])) for encoder in encoders]
-    blind = head_of_shuffled_labels(heads[0], torch.cat(features, dim=1).numpy(), colours, seed=1)
+    blind = head_of_shuffled_labels(heads[0], torch.cat(features, dim=1).numpy(), np.array(colours), seed=1)
     for method, (energy, _) in measured(encoders, [blind] * IMAGES, side).items():
         assert energy < 0.6, (method, energy)

@@ -1,5 +1,7 @@
 """What is shuffled, that it is put back, and what makes two maps alike."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,8 @@ def test_shuffling_goes_from_the_top_down_keeps_the_numbers_and_is_taken_back(na
     encoder = encoder_of(name, image_size=128)
     head = random_head(shape(pooled(encoder, coloured(1)).shape[1], 3))
     before = {key: tensor.clone() for key, tensor in encoder.maps.state_dict().items()}
-    output = head.members[0].output.weight.clone()  # pyright: ignore[reportAttributeAccessIssue]
+    member: Any = head.members[0]
+    output = member.output.weight.clone()
     changed = {}
     for share in (0.0, 0.25, 1.0):
         with shuffled_weights(head, [encoder], share, seed=1):
@@ -26,9 +29,9 @@ def test_shuffling_goes_from_the_top_down_keeps_the_numbers_and_is_taken_back(na
             changed[share] = [key for key in before if not torch.equal(now[key], before[key])]
             for key, tensor in before.items():
                 assert torch.equal(now[key].flatten().sort().values, tensor.flatten().sort().values)
-            assert not torch.equal(head.members[0].output.weight, output)  # pyright: ignore[reportAttributeAccessIssue]
+            assert not torch.equal(member.output.weight, output)
     assert all(torch.equal(tensor, before[key]) for key, tensor in encoder.maps.state_dict().items())
-    assert torch.equal(head.members[0].output.weight, output)  # pyright: ignore[reportAttributeAccessIssue]
+    assert torch.equal(member.output.weight, output)
     parameters = [key for key, _ in encoder.maps.named_parameters()]
     assert changed[0.0] == [] and 0 < len(changed[0.25]) < len(changed[1.0])
     first = parameters[0]
@@ -69,7 +72,8 @@ def test_alike_is_the_rank_correlation_of_the_coarse_maps() -> None:
     large = [np.kron(one, np.ones((5, 5), dtype=np.float32)) for one in small]
     np.testing.assert_allclose(coarse(large[0]), small[0], rtol=1e-6)
     one, other = (coarse(heat) for heat in large)
-    assert alike(one, other) == pytest.approx(spearmanr(small[0].ravel(), small[1].ravel()).statistic)
+    expected: Any = spearmanr(small[0].ravel(), small[1].ravel())
+    assert alike(one, other) == pytest.approx(expected.statistic)
     assert alike(one, one**3) == pytest.approx(1.0)
     assert alike(one, 1 - one) == pytest.approx(-1.0)
     assert np.isnan(alike(one, np.zeros_like(one)))

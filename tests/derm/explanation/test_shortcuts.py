@@ -168,14 +168,15 @@ def test_changes_are_summed_up_by_artefact_with_intervals_over_groups() -> None:
     table = by_artefact(CHANGED, ROWS, 500, 0).set_index("artefact")
     assert list(table.index) == ["hair", "ink"]
     assert table["images"].tolist() == [4, 4] and table["lesions"].tolist() == [3, 3]
-    hair = table.loc["hair"]
-    assert hair[["change", "change_low", "change_high"]].tolist() == pytest.approx([0.025, -0.1, 0.15])
-    assert hair[["predicted", "predicted_low", "predicted_high"]].tolist() == pytest.approx([0.5, 0, 1])
-    assert hair[["flag", "flag_low", "flag_high"]].tolist() == [0, 0, 0]
-    assert table.loc["ink"][["flag", "flag_low", "flag_high"]].tolist() == pytest.approx([0.25, 0, 0.5])
+    hair, ink = (table.loc[name].to_dict() for name in ("hair", "ink"))
+    assert [hair[name] for name in ("change", "change_low", "change_high")] == pytest.approx([0.025, -0.1, 0.15])
+    assert [hair[name] for name in ("predicted", "predicted_low", "predicted_high")] == pytest.approx([0.5, 0, 1])
+    assert [hair[name] for name in ("flag", "flag_low", "flag_high")] == [0, 0, 0]
+    assert [ink[name] for name in ("flag", "flag_low", "flag_high")] == pytest.approx([0.25, 0, 0.5])
     # Groups that are the only ones of their class are in every resample.
     apart = by_artefact(CHANGED, ROWS.assign(target=[1, 1, 0, 0]), 50, 0).set_index("artefact")
-    assert apart.loc["hair"][["change_low", "change_high"]].tolist() == pytest.approx([0.025, 0.025])
+    told = apart.loc["hair"].to_dict()
+    assert [told["change_low"], told["change_high"]] == pytest.approx([0.025, 0.025])
 
 
 def test_the_worst_are_the_largest_changes_up_or_down_one_a_group() -> None:
