@@ -30,13 +30,13 @@ class PlattCalibrator(Calibrator):
 
 
 class IsotonicCalibrator(Calibrator):
-    """Each class's probability through a rising staircase with straight ramps; knots: (from, to) by class.
+    """Each class's probability through a rising staircase with straight ramps; knots: [from, to] by class.
 
     Held off 0 and 1 by what one image more would make of the share, so that no answer is certain.
     """
 
     method: Literal["isotonic"] = "isotonic"
-    knots: list[tuple[list[float], list[float]]]
+    knots: list[list[list[float]]]
     images: int
 
     @classmethod
@@ -44,12 +44,12 @@ class IsotonicCalibrator(Calibrator):
         given, knots = softmax(logits, axis=1), []
         for index in range(logits.shape[1]):
             stairs = IsotonicRegression(out_of_bounds="clip").fit(given[:, index], (targets == index).astype(float))
-            knots.append((as_stored(stairs.X_thresholds_), as_stored(stairs.y_thresholds_)))
+            knots.append([as_stored(stairs.X_thresholds_), as_stored(stairs.y_thresholds_)])
         return cls(knots=knots, images=len(targets))
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         given, least = softmax(logits, axis=-1), 1 / (self.images + 2)
-        mapped = [np.interp(given[..., index], *knots) for index, knots in enumerate(self.knots)]
+        mapped = [np.interp(given[..., index], rises, to) for index, (rises, to) in enumerate(self.knots)]
         return _normalised(np.stack(mapped, axis=-1).clip(least, 1 - least))
 
 

@@ -1,14 +1,17 @@
 """Which calibrator is chosen, and on what."""
 
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from derm.calibration.calibrator import Calibrator
-from derm.calibration.registry import CALIBRATORS, Method, chosen, cross_fitted, fit_calibrator
+from derm.calibration.registry import CALIBRATORS, AnyCalibrator, Method, chosen, cross_fitted, fit_calibrator
 from derm.calibration.scaling import TemperatureCalibrator
 from derm.errors import UserError
+from derm.files import read_json, write_json
 from tests.derm.calibration.test_scaling import simulated
 
 
@@ -21,6 +24,17 @@ def test_every_method_but_auto_is_a_calibrator_of_that_name() -> None:
     assert set(CALIBRATORS) == set(get_args(Method)) - {"auto"}
     logits, targets = simulated(1.0, rows=80)
     assert [fit_calibrator(name, logits, targets).model_dump()["method"] for name in CALIBRATORS] == list(CALIBRATORS)
+
+
+@pytest.mark.parametrize("method", CALIBRATORS)
+def test_what_is_fitted_is_read_back_as_it_was(method: str, tmp_path: Path) -> None:
+    """From the file that `calibrate` writes: its probabilities are the very same."""
+    logits, targets = simulated(1.5, rows=200)
+    fitted = fit_calibrator(method, logits, targets)
+    write_json(tmp_path / "calibrator.json", fitted.model_dump())
+    again = TypeAdapter(AnyCalibrator).validate_python(read_json(tmp_path / "calibrator.json"))
+    assert again == fitted
+    np.testing.assert_array_equal(again.probabilities(logits), fitted.probabilities(logits))
 
 
 @pytest.mark.parametrize(
