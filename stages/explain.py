@@ -27,6 +27,7 @@ from derm.explanation.words import NAMES
 from derm.files import read_csv, read_json, write_bytes, write_csv, write_figure, write_json, write_png
 from derm.heads.head import HEAD, head_file, read_head
 from derm.image_table import read_images
+from derm.lesions import lesions_of
 from derm.measures.headline import POSITIVE_NAMES
 from derm.params import load
 from stages.runner import run
@@ -116,7 +117,7 @@ def write_evidence(found: Examined, calibration: Calibration, params: ExplainPar
     return {
         "localisation": {
             "images": len(rows),
-            "lesions": int(rows["group"].nunique()),
+            "lesions": len(np.unique(lesions_of(rows))),
             "without_mask": found.drawn.without_mask,
             "useless_mask": found.drawn.useless_mask,
             **numbers(table, methods),

@@ -38,7 +38,11 @@ def called(method: str) -> str:
 
 
 def in_words(table: pd.DataFrame) -> list[str]:
-    """One sentence for each method: what it passes, fails and leaves open; table: `method, test, verdict`."""
+    """One sentence for each method: what it passes, fails and leaves open; table: `method, test, verdict`.
+
+    What was measured of no method is not repeated: see `unmeasured`.
+    """
+    never = unmeasured(table)
     sentences = []
     for method, rows in table.groupby("method", sort=False):
         of: Mapping[str, list[str]] = {
@@ -48,10 +52,16 @@ def in_words(table: pd.DataFrame) -> list[str]:
             f"passes {_listed(of[PASSES])}" if of[PASSES] else "passes none of the tests",
             f"fails {_listed(of[FAILS])}" if of[FAILS] else "",
             f"nothing is shown of {_listed(of[OPEN])}" if of[OPEN] else "",
-            f"not measured: {_listed(of[UNMEASURED])}" if of[UNMEASURED] else "",
+            f"not measured: {_listed(rest)}" if (rest := [t for t in of[UNMEASURED] if t not in never]) else "",
         ]
         sentences.append(f"{called(str(method))} {'; '.join(part for part in parts if part)}.")
     return sentences
+
+
+def unmeasured(table: pd.DataFrame) -> list[str]:
+    """The tests that were made of no method."""
+    made = set(table.loc[table["verdict"] != UNMEASURED, "test"])
+    return [test for test in TESTS if test not in made]
 
 
 def _listed(tests: list[str]) -> str:

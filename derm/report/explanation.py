@@ -5,11 +5,12 @@ from typing import Any
 
 import pandas as pd
 
-from derm.explanation.words import NAMES, PASSES, TESTS, called, in_words
+from derm.explanation.words import NAMES, PASSES, TESTS, called, in_words, unmeasured
 from derm.files import read_csv, read_json
 from derm.report.page import Figure, Part
 
 PLOTS = Path("plots/explain")
+SETTINGS = "explain.sanity=true and explain.faithfulness=200 do it"
 SHEETS = {
     "sure_and_right": "Sure and right",
     "sure_and_wrong": "Sure and wrong",
@@ -37,14 +38,18 @@ def explanation_part() -> Part:
         if name in told["shown"]
     ]
     verdicts = _read("verdicts.csv")
+    missing = unmeasured(verdicts)
     return Part(
         "Where it looked",
-        _text(told),
+        _text(told) + (f" Not tested in this run ({SETTINGS}): {', '.join(missing)}." if missing else ""),
         [(title, table) for title, table in tables if len(table)],
         [figure for figure in figures if figure.path.is_file()],
         [
             ("What is known of each method, for this model", in_words(verdicts) if len(verdicts) else []),
-            ("What the tests ask", [f"«{test}»: it {meaning}" for test, meaning in TESTS.items()]),
+            (
+                "What the tests ask",
+                [f"«{test}»: it {meaning}" for test, meaning in TESTS.items() if test not in missing],
+            ),
         ],
     )
 
@@ -76,6 +81,7 @@ def _read(name: str) -> pd.DataFrame:
 
 def _verdicts() -> pd.DataFrame:
     table = _read("verdicts.csv")
+    table = table[~table["test"].isin(unmeasured(table))]
     if table.empty:
         return table
     table["method"] = [NAMES[method] for method in table["method"]]

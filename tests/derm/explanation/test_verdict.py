@@ -7,7 +7,7 @@ import pytest
 from derm.explanation.localisation import MEASURES
 from derm.explanation.study import localisation_table, numbers, sanity_table, score_table, targets_of, weights_of
 from derm.explanation.verdict import Evidence, verdicts
-from derm.explanation.words import FAILS, OPEN, PASSES, TESTS, UNMEASURED, called, in_words
+from derm.explanation.words import FAILS, OPEN, PASSES, TESTS, UNMEASURED, called, in_words, unmeasured
 
 IMAGES = 60
 ROWS = pd.DataFrame(
@@ -81,9 +81,12 @@ def test_a_method_passes_fails_or_nothing_is_shown() -> None:
 
 def test_the_sentences_name_every_test_once() -> None:
     judged = verdicts(evidence(), ["good", "bad"])
+    never = unmeasured(judged)
+    assert never == ["beats edges", "beats shuffled labels", "faithful (insertion)"]
     good, bad = in_words(judged)
+    assert "not measured: «follows the labels»" in good and "not measured" not in bad
     for sentence in (good, bad):
-        assert all(sentence.count(f"«{test}»") == 1 for test in TESTS)
+        assert all(sentence.count(f"«{test}»") == (test not in never) for test in TESTS)
     assert good.startswith("good passes «beats the centred blob», «beats RandomCAM»")
     assert "fails «beats the centred blob»" in bad and "nothing is shown of «beats random weights»" in good
     assert called("gradcam, random weights") == "Grad-CAM, random weights" and called("edges") == "edges"
