@@ -4,10 +4,12 @@
 
 Reads the finished folds of a cross-validation (`make crossval` tells its name) from the experiments of the repository
 it is started in. ECE and classwise ECE of all folds pooled stand beside what perfect probabilities would give, with
-labels redrawn by group; the flag's sensitivity and specificity are the mean over the folds. Prints one JSON object.
+labels redrawn by group; the flag's sensitivity and specificity are the mean over the folds; `first_fold` has what
+`evaluate` wrote of that one test part. Prints one JSON object.
 """
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -31,7 +33,7 @@ def main(
     """Measure pooled out-of-fold probabilities."""
     tables = [read_fold(f"{label}-fold{fold}").predictions for fold in range(folds)]
     result = {"machine": machine(), "cross_validation": label, "folds": folds, **pooled(pd.concat(tables), draws)}
-    result |= flags(tables, draws)
+    result |= flags(tables, draws) | {"first_fold": one_part(f"{label}-fold0")}
     print(json.dumps(result, indent=2))
 
 
@@ -53,6 +55,21 @@ def pooled(table: pd.DataFrame, draws: int) -> dict:
     low, high = percentile_interval(slopes)
     value = float(calibration_slope(probabilities, targets)[0])
     return found | {"slope": {"value": round(value, 3), "low": round(low, 3), "high": round(high, 3)}}
+
+
+def one_part(experiment: str) -> dict:
+    """Of one test part, as `evaluate` wrote it: value and 95 % interval of each number, and what perfect probabilities
+    would give; how calibration was chosen to be."""
+    from dvc.api import DVCFileSystem
+
+    files = DVCFileSystem(str(Path.cwd()), rev=experiment)
+    with files.open("plots/evaluate/calibration_test.csv") as stream:
+        rows = pd.read_csv(stream).set_index("metric").to_dict("index")
+    told = {
+        str(metric): {str(name): round(value, 4) for name, value in row.items() if not np.isnan(value)}
+        for metric, row in rows.items()
+    }
+    return told | {"method": json.loads(files.read_text("metrics/calibrate.json"))["method"]}
 
 
 def flags(tables: list[pd.DataFrame], draws: int) -> dict:

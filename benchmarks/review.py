@@ -10,11 +10,30 @@ MEASURES = ("balanced_accuracy", "macro_auc", "melanoma_auc")
 
 
 def review_lines(folder: Path = RESULTS) -> str:
-    """Markdown: a point each, from `coverage.json`, `conformal_coverage-out-of-fold.json` and
+    """Markdown: a point each, from `probabilities.json`, `coverage.json`, `conformal_coverage-out-of-fold.json` and
     `out-of-distribution.json`."""
-    names = ("coverage", "conformal_coverage-out-of-fold", "out-of-distribution")
+    names = ("probabilities", "coverage", "conformal_coverage-out-of-fold", "out-of-distribution")
     given = [json.loads((folder / f"{name}.json").read_text()) for name in names]
-    return "\n".join(told(result) for told, result in zip((_intervals, _sets, _distances), given, strict=True))
+    tellers = (_probabilities, _intervals, _sets, _distances)
+    return "\n".join(told(result) for told, result in zip(tellers, given, strict=True))
+
+
+def _probabilities(result: dict[str, Any]) -> str:
+    def told(name: str) -> str:
+        of = result[name]
+        return f"{of['value']:.4f} (perfect ones: {of['perfect_low']:.4f} to {of['perfect_high']:.4f})"
+
+    gain, slope = result["first_fold"]["nll_gain"], result["slope"]
+    sensitivity, specificity = result["flag_sensitivity"], result["flag_specificity"]
+    return (
+        f"- **Probabilities** of `{result['cross_validation'].rsplit('-', 1)[0]}`, {result['folds']} folds pooled: "
+        f"calibration error {told('ece')}, class by class {told('classwise_ece')}; slope {slope['value']:.2f} "
+        f"[{slope['low']:.2f}, {slope['high']:.2f}], 1 is honest. On the first fold's test part calibration gains "
+        f"{gain['value']:.3f} [{gain['low']:.3f}, {gain['high']:.3f}] in negative log-likelihood. The threshold set "
+        f"for 95 % melanoma sensitivity on calibration gives {sensitivity['mean']:.3f} [{sensitivity['low']:.3f}, "
+        f"{sensitivity['high']:.3f}] on test, at a specificity of {specificity['mean']:.3f} [{specificity['low']:.3f}, "
+        f"{specificity['high']:.3f}] (`python -m benchmarks.probabilities best-frozen-<digest>`)."
+    )
 
 
 def _intervals(result: dict[str, Any]) -> str:
