@@ -17,9 +17,11 @@ from derm.files import read_csv, write_csv, write_figure, write_json
 from derm.heads.head import HEAD, head_file, head_names, read_head
 from derm.heads.predict import image_logits
 from derm.image_table import read_appearance, read_images
+from derm.lesions import lesions_of
 from derm.measures.bootstrap import group_weights
 from derm.measures.calibration import by_class, calibration_numbers
 from derm.measures.curves import reliability_bins
+from derm.measures.proportion import proportion_by_lesion
 from derm.out_of_distribution.distance import write_out_of_distribution
 from derm.out_of_distribution.fit import OodParams, fit_out_of_distribution
 from derm.params import load
@@ -68,8 +70,12 @@ def main() -> None:
         for name, lesions, missing in zip(task.classes, fitted.conformal.lesions, fitted.conformal.missing, strict=True)
     }
     if task.positive is not None:
-        positives = int((targets == task.classes.index(task.positive)).sum())
-        metrics |= {"flag_threshold": fitted.threshold, "flag_positives": positives}
+        index = task.classes.index(task.positive)
+        here = targets == index
+        # So many lesions are what the threshold rests on: how far off its sensitivity may be on others.
+        kept = proportion_by_lesion(tables["after"][here, index] >= fitted.threshold, lesions_of(rows[here]))
+        metrics |= {"flag_threshold": fitted.threshold, "flag_positives": int(here.sum())}
+        metrics["flag_sensitivity"] = {"value": kept.value, "low": kept.low, "high": kept.high, "lesions": kept.lesions}
     write_json(Path("metrics/calibrate.json"), metrics)
     weights = group_weights(groups, targets, RESAMPLES, params.seed)
     bins = {name: reliability_bins(table, targets, weights) for name, table in tables.items()}

@@ -18,7 +18,7 @@ def decisions_part() -> Part:
         Figure(EVALUATE / "deferral_test.png", "Test: what is left when the least sure go to a person"),
         Figure(EVALUATE / "sets_test.png", "Test: coverage of the sets"),
     ]
-    told = [_biopsies(test), _guarantee(calibrated["conformal"])]
+    told = [_rests_on(calibrated), _biopsies(test), _guarantee(calibrated["conformal"])]
     return Part(
         "Decisions and sets",
         " ".join(sentence for sentence in told if sentence),
@@ -27,11 +27,27 @@ def decisions_part() -> Part:
     )
 
 
-def _biopsies(test: dict) -> str:
-    precision = test.get("flag", {}).get("precision")
-    if not precision:
+def _rests_on(calibrated: dict) -> str:
+    """The binomial interval of the sensitivity that the threshold was set by."""
+    kept = calibrated.get("flag_sensitivity")
+    if kept is None:
         return ""
-    return f"At its threshold the flag sends {1 / precision:.1f} images to biopsy for each that is positive."
+    return (
+        f"The flag's threshold keeps {kept['value']:.1%} of the calibration part's positive images; as it rests on "
+        f"{kept['lesions']} lesions, its sensitivity on others may be {kept['low']:.1%} to {kept['high']:.1%} (95 %, "
+        "Wilson)."
+    )
+
+
+def _biopsies(test: dict) -> str:
+    """The number needed to biopsy on test, with its 95 % interval: 1 over the flag's precision."""
+    if not test.get("flag", {}).get("precision"):
+        return ""
+    rows = read_csv(EVALUATE / "intervals.csv", value=float, low=float, high=float)
+    row = rows[(rows["part"] == "test") & (rows["metric"] == "flag.precision")].iloc[0]
+    most = f"{1 / row['low']:.1f}" if row["low"] > 0 else "any number"
+    told = f"{1 / row['value']:.1f} [{1 / row['high']:.1f}, {most}]"
+    return f"On test it sends {told} images to biopsy for each that is positive."
 
 
 def _guarantee(conformal: dict) -> str:
