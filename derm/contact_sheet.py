@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 # Pixels: a photograph's place, what lies between cells, between the photographs of a cell, and from line to line.
 WIDTH, HEIGHT = 232, 174
 GAP, BETWEEN, LINE = 14, 4, 17
+LEAST = 720  # of a sheet, in pixels: below it a title and its lines find no room
 RIGHT, WRONG, INK, FAINT = "#0072B2", "#D55E00", "#222222", "#777777"
 
 
@@ -43,10 +44,10 @@ def draw_sheet(
     captions = 7 + LINE * has_line
     lines = max((len(caption) for cell in cells for caption in cell.captions), default=0)
     height = each[1] + captions + LINE * lines + GAP
-    columns = min(columns, max(len(cells), -(-720 // (width + GAP))))
+    columns = min(columns, max(len(cells), -(-LEAST // (width + GAP))))
     explained = explanation.splitlines()
     header = 64 + LINE * max(0, len(explained) - 1)
-    size = (columns * (width + GAP) + GAP, header + max(60, -(-len(cells) // columns) * height))
+    size = (max(LEAST, columns * (width + GAP) + GAP), header + max(60, -(-len(cells) // columns) * height))
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
     room = sheet.width - 2 * GAP

@@ -1,4 +1,4 @@
-"""Measure the calibrated classifier on val, test and external sets; the only stage whose numbers come from test."""
+"""Measure the calibrated classifier on val, test and external sets; of test only `explain` tells more, of its maps."""
 
 from functools import partial
 from pathlib import Path

@@ -10,8 +10,11 @@ from derm.decisions.outcome import Calibration, calibration_file, read_calibrati
 from derm.device import choose_device
 from derm.embedding.features import read_features, read_manifest
 from derm.embedding.forward import make_ready
+from derm.encoders.attention import pool_attention
+from derm.encoders.layers import AUTO
 from derm.encoders.params import EncoderParams
 from derm.encoders.registry import build_for_features
+from derm.errors import UserError
 from derm.explanation.examine import Examined, Photographs, Subject, examine
 from derm.explanation.figures import localisation_figure
 from derm.explanation.gallery import gallery
@@ -47,13 +50,24 @@ def main() -> None:
     floats = dict.fromkeys((f"p_{name}" for name in calibration.classes), float)
     predictions = read_csv(Path("data/predictions/test.csv"), target=int, predicted=int, decision=int, **floats)
     rows = predictions.merge(read_images(), on="image_id", suffixes=("", "_of_image"))
+    refuse_attention(explained, params)
     shown = show(explained, rows, calibration, params, device)
     subject = Subject(explained, calibration, rows, training_images() if params.sanity else None, device)
     found = examine(subject, params)
     metrics = write_evidence(found, calibration, params)
     if found.changed is not None:
         shown["shortcuts"] = write_shortcuts(found, str(calibration.positive), params)
-    write_json(Path("metrics/explain.json"), {"method": params.method, "shown": shown, **metrics})
+    write_json(Path("metrics/explain.json"), {"method": params.method, "shown": shown, "test": metrics})
+
+
+def refuse_attention(explained: Explained, params: ExplainParams) -> None:
+    """UserError, before anything is drawn, if attention is asked for and none pools what the head reads."""
+    keys = [key for key, asked in (("method", [params.method]), ("methods", params.methods)) if "attention" in asked]
+    if keys and explained.reads_tokens:
+        raise UserError(f"explain.{keys[0]} is attention, and this head reads patches as they are: leave it out")
+    if keys:
+        for encoder in explained.encoders:
+            pool_attention(encoder)
 
 
 def training_images() -> tuple[np.ndarray, np.ndarray]:
@@ -78,11 +92,13 @@ def show(
     }
     first = list(dict.fromkeys(pd.concat([right, wrong, lost])["image_id"]))
     chosen = for_gallery(rows, max(params.gallery, len(first)), first)
-    made = {card.image_id: card for card in cards(explained, chosen, calibration, params.method, params.target, device)}
+    made = {card.image_id: card for card in cards(explained, chosen, calibration, params, device)}
+    if params.layer != AUTO and not any(heat.any() for card in made.values() for _, heat in card.maps):
+        raise UserError(f"explain.layer is {params.layer}, which has no part in any answer: choose an earlier one")
     listed = []
     for sheet, (title, told, of, judged) in sheets.items():
         tiles = [tile(made[image_id], judged) for image_id in of["image_id"]]
-        text = f"test part; {told}; beside each photograph {NAMES[params.method]} of two classes, with probabilities"
+        text = f"test part; {told}; beside each photograph {NAMES[params.method]}, with probabilities"
         write_png(PLOTS / f"{sheet}.png", contact_sheet(title, text, tiles))
         listed.append(of[["image_id", "target", "predicted", "decision", "flag"]].assign(sheet=sheet))
     write_csv(PLOTS / "shown.csv", pd.concat(listed))
@@ -107,7 +123,7 @@ def write_evidence(found: Examined, calibration: Calibration, params: ExplainPar
     write_csv(PLOTS / "faithfulness.csv", score_table(found.scores, score_weights))
     write_csv(PLOTS / "verdicts.csv", judged)
     write_figure(PLOTS / "localisation.png", localisation_figure(table, methods))
-    shortcuts: dict[str, Any] = {"images": len(found.shortcuts)}
+    shortcuts: dict[str, Any] = {"images": 0 if found.changed is None else len(found.shortcuts)}
     changed = pd.DataFrame(columns=pd.Index(["artefact"]))
     if found.changed is not None:
         changed = by_artefact(found.changed, found.shortcuts, params.resamples, params.seed)
@@ -122,6 +138,7 @@ def write_evidence(found: Examined, calibration: Calibration, params: ExplainPar
             "useless_mask": found.drawn.useless_mask,
             **numbers(table, methods),
         },
+        "sanity": bool(len(measured.sanity)),
         "faithfulness": {"images": len(found.scored)},
         "shortcuts": shortcuts,
         "verdict": {

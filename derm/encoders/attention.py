@@ -22,9 +22,10 @@ def pool_attention(encoder: Encoder) -> Attention:
     """
     attention = _attention(encoder.pooling)
     if attention is None:
+        name = encoder.manifest.get("encoder", "this encoder")
         raise UserError(
-            f"explain.method is attention, but {encoder.manifest.get('encoder', 'this encoder')} is not pooled by "
-            "attention: choose another method, or an encoder that is, such as medsiglip-448"
+            f"attention is asked for as an explanation, and {name} is not pooled by attention: choose "
+            "another method, or an encoder that is, such as medsiglip-448"
         )
 
     def on_grid(maps: torch.Tensor) -> torch.Tensor:

@@ -87,6 +87,9 @@ def _grid(encoder: Encoder, last: torch.Tensor, size: torch.Size, output: Any) -
         return encoder.to_grid if output.shape[1] == last.shape[1] else None
     if output.ndim != 4:
         return None
+    # Which of the three are the channels could not be told.
+    if len(set(output.shape[1:])) == 1:
+        return None
     channels_last = last.ndim == 4 and last.shape[1:3] == size[2:] and last.shape[3] == size[1]
     rows, columns = output.shape[1:3] if channels_last and output.shape[1:] != size[1:] else output.shape[2:]
     # The grid has the image's shape, as the last one has.

@@ -15,7 +15,7 @@ from derm.explanation.maps import explain
 from derm.explanation.measure import BATCH, COLUMNS, Measured, measure_all, read_mask
 from derm.explanation.model import Explained
 from derm.explanation.params import ExplainParams
-from derm.explanation.sanity import SHARES, coarse
+from derm.explanation.sanity import coarse
 from derm.explanation.shortcuts import NAMES as ARTEFACTS
 from derm.explanation.shortcuts import changes
 from derm.explanation.study import Drawn, draw, draw_with_masks, targets_of
@@ -98,11 +98,10 @@ def examine(subject: Subject, params: ExplainParams) -> Examined:
             targets,
             params.methods,
             subject.training,
-            SHARES,
             subject.device,
             params.seed,
         )
-    # Among images with masks if there are any: then the lesion can be blanked too.
+    # Among images with masks if there are enough: then the lesion can be blanked too.
     pool = drawn.rows if len(drawn.rows) >= params.faithfulness else subject.rows
     scored = draw(pool, params.faithfulness, params.seed)
     scores = _scores(subject, params, scored) if len(scored) else {}
@@ -140,7 +139,11 @@ def _scores(subject: Subject, params: ExplainParams, rows: pd.DataFrame) -> dict
         arguments = subject.explained, photographs, maps[method], targets, subject.device, rows, params.seed
         scores["road"][method] = road(*arguments)
         scores["insertion"][method], scores["deletion"][method] = insertion_deletion(*arguments)
-    if all(read_mask(row) is not None for _, row in rows.iterrows()):
-        lesion, background = blanked(subject.explained, photographs, Masks(rows), targets, subject.device, rows)
-        scores["blanked"] = {"lesion": lesion, "background": background}
+    masked = np.array([read_mask(row) is not None for _, row in rows.iterrows()])
+    if masked.any():
+        here, of = rows[masked], [target for target, has in zip(targets, masked, strict=True) if has]
+        scores["blanked"] = {name: np.full(len(rows), np.nan) for name in ("lesion", "background")}
+        told = blanked(subject.explained, Photographs(here), Masks(here), of, subject.device, here)
+        for name, change in zip(scores["blanked"], told, strict=True):
+            scores["blanked"][name][masked] = change
     return {name: of for name, of in scores.items() if of}

@@ -24,7 +24,7 @@ STEPS = 10
 # Cells along the longer side of what is seen: areas are ranked and filled in these. The time of filling grows faster
 # than its square; from 24 to 96, the mean ROAD of 40 photographs of HAM10000 changed by less than 0.005.
 GRID = 48
-# Photographs are made as small as this first, longest side in pixels: no encoder is shown more.
+# Photographs are made as small as this first, longest side in pixels: few encoders are shown more.
 LARGEST = 1024
 NOISE = 0.01  # standard deviation of what is filled, of RGB in [0, 1], as in ROAD
 BLUR = 10 / 224  # standard deviation over the longer side of what is seen (Fong and Vedaldi 2017, arXiv 1704.03296)
@@ -61,9 +61,7 @@ def seen_of(explained: Explained, photograph: Image.Image) -> Seen:
     if max(photograph.size) > LARGEST:
         photograph = photograph.copy()
         photograph.thumbnail((LARGEST, LARGEST))
-    # A head that reads patches has those of the first encoder alone.
-    encoders = explained.encoders[:1] if explained.reads_tokens else explained.encoders
-    box = seen_box(encoders, photograph.width, photograph.height)
+    box = seen_box(explained.encoders, photograph.width, photograph.height)
     left, top, right, bottom = int(box[0]), int(box[1]), int(np.ceil(box[2])), int(np.ceil(box[3]))
     pixels = np.array(photograph.crop((left, top, right, bottom)))
     ratio = min(1.0, GRID / max(pixels.shape[:2]))

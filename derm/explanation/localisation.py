@@ -34,23 +34,25 @@ def localisation(heat: np.ndarray, mask: np.ndarray, box: Box) -> dict[str, floa
 
     heat: float [rows, columns], not below 0. mask: bool, of any size, over the same photograph. box: (left, top, right,
     bottom) of what the encoder saw, in pixels of the mask; what it did not see does not count. NaN where all that was
-    seen is lesion, or none of it, or where the map is 0 everywhere.
+    seen is lesion, or none of it. A map that is 0 everywhere tells of no place more than of another, as one that is the
+    same everywhere.
 
     energy: Wang et al. 2020 (Score-CAM, arXiv 1910.01279). pointing: Zhang et al. 2018 (Excitation Backprop, IJCV 126);
     of several highest places the share that is inside. ratio: the statistic of Tschandl et al. 2020 (Nature Medicine
     26:1229).
     """
     rows, columns = heat.shape
-    across, down = columns / mask.shape[1], rows / mask.shape[0]
     inside = (
         np.asarray(Image.fromarray(mask.astype(np.uint8) * 255).resize((columns, rows), Image.Resampling.BOX)) > 127
     )
-    left, right = round(box[0] * across), round(box[2] * across)
-    top, bottom = round(box[1] * down), round(box[3] * down)
-    heat, inside = heat[top:bottom, left:right].astype(np.float64), inside[top:bottom, left:right]
-    area, total, least = float(inside.mean()), float(heat.sum()), LEAST_MEAN * float(heat.max(initial=0))
-    if not 0 < area < 1 or total <= 0:
+    photograph = mask.shape[1], mask.shape[0]
+    heat, inside = (within(given, box, photograph) for given in (heat.astype(np.float64), inside))
+    area = float(inside.mean())
+    if not 0 < area < 1:
         return {"area": area, **dict.fromkeys(MEASURES, np.nan)}
+    if not heat.any():
+        heat = np.ones_like(heat)
+    total, least = float(heat.sum()), LEAST_MEAN * float(heat.max())
     energy = float(heat[inside].sum()) / total
     return {
         "area": area,
@@ -59,6 +61,13 @@ def localisation(heat: np.ndarray, mask: np.ndarray, box: Box) -> dict[str, floa
         "pointing": float(inside[heat == heat.max()].mean()),
         "ratio": max(float(heat[inside].mean()), least) / max(float(heat[~inside].mean()), least),
     }
+
+
+def within(heat: np.ndarray, box: Box, photograph: tuple[int, int]) -> np.ndarray:
+    """The part of a map [rows, columns] over a whole photograph, which is (width, height), that lies in the box."""
+    across, down = heat.shape[1] / photograph[0], heat.shape[0] / photograph[1]
+    left, top, right, bottom = box
+    return heat[round(top * down) : round(bottom * down), round(left * across) : round(right * across)]
 
 
 def centred_gaussian(size: tuple[int, int], box: Box, photograph: tuple[int, int]) -> np.ndarray:

@@ -28,9 +28,10 @@ def explain(
 ) -> dict[str, list[np.ndarray]]:
     """Method -> a map for each upright RGB photograph, of what spoke for a class.
 
-    targets: class index for each; methods: of `derm.explanation.methods.NAMES`; images: as `network` takes them. A map
+    targets: class index for each; methods: of `derm.explanation.words.NAMES`; images: as `network` takes them. A map
     is float32 [rows, columns] over the whole photograph, its longest side at most LONGEST_SIDE, scaled to [0, 1]: all 0
-    if nothing speaks for the class, and where no encoder looked.
+    if nothing speaks for the class, and where no encoder looked; also at a layer whose patches have no part in the
+    answer, as behind the last block of a network that reads its class token.
 
     Of joined encoders the maps are added up before what speaks against the class is cut off. Those in the units of a
     logit are added as what a cell's area contributes to it, so that a fine grid counts as much as a coarse one.
@@ -40,9 +41,7 @@ def explain(
         network(explained, len(photographs), device, images),
         prepared(explained.encoders, photographs, device),
     )
-    # A head that reads patches has those of the first encoder alone.
-    count = 1 if explained.reads_tokens else len(explained.encoders)
-    encoders, layers = explained.encoders[:count], explained.looked_at()[:count]
+    encoders, layers = explained.encoders, explained.looked_at()
     said, gradients, last = _watch(model, inputs, layers, encoders, targets)
     maps: dict[str, list[np.ndarray]] = {}
     for method in methods:
@@ -53,7 +52,7 @@ def explain(
             else:
                 cells = weigh(method, model, seed)(said[number], gradients[number])
             # Weights are means of gradients over the cells: their sum is what a step of all cells does to the logit.
-            cells = cells * cells[0].size if method in IN_LOGITS else _each_scaled(cells)
+            cells = cells * cells[0].size if method in IN_LOGITS else _each_scaled(np.maximum(cells, 0))
             for place, photograph in enumerate(photographs):
                 sums[place] += over_photograph(cells[place].astype(np.float32), encoder, photograph)
         maps[method] = [_scaled(np.maximum(total, 0)) for total in sums]

@@ -8,15 +8,13 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from derm.explanation.localisation import centred_gaussian, edges, localisation, usable
+from derm.explanation.localisation import centred_gaussian, edges, localisation, usable, within
 from derm.explanation.maps import explain, map_size, seen_box
 from derm.explanation.model import Explained
-from derm.explanation.sanity import alike, coarse, has_learned, head_of_shuffled_labels, shuffled_weights
+from derm.explanation.sanity import SHARES, alike, coarse, has_learned, head_of_shuffled_labels, shuffled_weights
 from derm.images import read_image
 
 GAUSSIAN, EDGES, WEIGHTS, LABELS = "centred blob", "edges", "random weights", "shuffled labels"
-# What a method has to beat, and what it is that beats nothing.
-REFERENCES = (GAUSSIAN, EDGES, "randomcam", WEIGHTS, LABELS)
 BATCH = 8
 COLUMNS = ["method", "shuffled", "share", "row", "similarity"]
 
@@ -70,7 +68,8 @@ def measure(
             for heat, mask, box in zip(heats, masks, boxes, strict=True):
                 assert mask is not None
                 values.setdefault(method, []).append(localisation(heat, mask, box))
-                maps.setdefault(method, []).append(coarse(heat))
+                size = mask.shape[1], mask.shape[0]
+                maps.setdefault(method, []).append(coarse(within(heat, box, size)))
     return Pass(
         {method: pd.DataFrame(told) for method, told in values.items()},
         {method: np.stack(told) for method, told in maps.items()},
@@ -79,8 +78,8 @@ def measure(
 
 @dataclass(frozen=True)
 class Measured:
-    """values: as in `Pass`, of methods and references. sanity: `method, shuffled, share, similarity`, a row for each
-    image: the rank correlation of its map with that of the network shuffled so far, or of the blind head."""
+    """values: as in `Pass`, of methods and references. sanity: COLUMNS, a row for each image (`row`, its place): the
+    rank correlation of its map with that of the network shuffled so far, or of the head of shuffled labels."""
 
     values: dict[str, pd.DataFrame]
     sanity: pd.DataFrame
@@ -92,15 +91,13 @@ def measure_all(
     targets: Sequence[int],
     methods: Sequence[str],
     training: tuple[np.ndarray, np.ndarray] | None,
-    shares: Sequence[float],
     device: torch.device,
     seed: int,
 ) -> Measured:
     """Methods, references and sanity checks on the images in rows.
 
     training: features [n, dim] and targets [n] of training images, for the head of shuffled labels; None: no sanity
-    checks. shares: of the encoder's tensors shuffled beside the head's, from the top; the last is what stands as random
-    weights.
+    checks. The last of SHARES is what stands as random weights.
     """
     asked = [method for method in methods if method != "randomcam"]
     plain = measure(explained, rows, targets, [*asked, "randomcam"], device, seed, True, "maps")
@@ -115,16 +112,18 @@ def measure_all(
                 )
             )
 
-    if training is None:
+    if training is None or not asked:
         return Measured(values, pd.DataFrame(columns=pd.Index(COLUMNS)))
-    for share in shares if has_learned(explained.encoders) else shares[:1]:
+    for share in SHARES if has_learned(explained.encoders) else SHARES[:1]:
         with shuffled_weights(explained.head, explained.encoders, share, seed):
             other = measure(explained, rows, targets, asked, device, seed, False, f"{share:.0%} of weights shuffled")
         compare(other, "weights", share)
-        if share == shares[-1]:
+        if share == SHARES[-1]:
             values |= {f"{method}, {WEIGHTS}": other.values[method] for method in asked}
-    blind = replace(explained, head=head_of_shuffled_labels(explained.head, *training, seed), layers=[])
-    other = measure(blind, rows, targets, asked, device, seed, False, "labels shuffled")
-    compare(other, "labels", 0.0)
-    values |= {f"{method}, {LABELS}": other.values[method] for method in asked}
+    # A head that reads patches is of another kind than the linear one, and its maps are of another layer.
+    if not explained.reads_tokens:
+        blind = replace(explained, head=head_of_shuffled_labels(explained.head, *training, seed))
+        other = measure(blind, rows, targets, asked, device, seed, False, "labels shuffled")
+        compare(other, "labels", 0.0)
+        values |= {f"{method}, {LABELS}": other.values[method] for method in asked}
     return Measured(values, pd.concat(told)[COLUMNS])

@@ -90,7 +90,7 @@ def network(
     if encoding is not None:
         known = encoding.encode(pd.DataFrame(index=range(count)) if images is None else images)
         metadata = torch.from_numpy(known).float().to(device)
-    explained.head.to(device)
+    explained.head.float().to(device)
     return EncodersWithHead(explained, metadata).eval()
 
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from derm.explanation.methods import Method
 from derm.params import Section
@@ -11,7 +11,8 @@ Target = Literal["predicted", "true", "positive"]
 
 
 class ExplainParams(Section):
-    """method, layer, target: of the maps that are shown. Then how many test images each test is made on, 0 for none."""
+    """method, layer, target: of the maps that are shown; gallery: how many images it has, if more than the
+    sheets. Then how many test images each test is made on, 0 for none."""
 
     method: Method
     layer: str | list[str]
@@ -25,3 +26,10 @@ class ExplainParams(Section):
     shortcuts: int = Field(ge=0)
     resamples: int = Field(ge=100, le=100_000)
     seed: int = Field(ge=0)
+
+    @field_validator("methods")
+    @classmethod
+    def _once(cls, methods: list[Method]) -> list[Method]:
+        if len(set(methods)) < len(methods):
+            raise ValueError("each method once")
+        return methods

@@ -32,7 +32,9 @@ def shuffled_weights(head: Head, encoders: Sequence[Encoder], share: float, seed
     A shuffled tensor keeps its scale, so that any network stays finite, and knows nothing. All is put back at the end.
     An encoder without learned weights stays as it is.
     """
+    # Neighbours learn nothing: whose label is whose is what they know.
     tensors = [tensor for tensor in head.parameters() if tensor.numel() > 1]
+    tensors += [tensor for name, tensor in head.named_buffers() if name.endswith("output.labels")]
     for encoder in encoders:
         learned = _learned(encoder)
         tensors += learned[len(learned) - round(share * len(learned)) :]
@@ -87,10 +89,12 @@ def coarse(heat: np.ndarray, grid: tuple[int, int] = GRID) -> np.ndarray:
 
 
 def alike(one: np.ndarray, other: np.ndarray) -> float:
-    """Spearman's rank correlation of two `coarse` maps of a photograph; NaN if one of them is the same everywhere."""
+    """Spearman's rank correlation of two `coarse` maps of a photograph: 0 if one of them is the same everywhere, as a
+    map that vanished is; NaN if both are."""
     from scipy.stats import rankdata
 
     ranks = [rankdata(heat) for heat in (one, other)]
-    if any(np.ptp(rank) == 0 for rank in ranks):
-        return float("nan")
+    flat = [np.ptp(rank) == 0 for rank in ranks]
+    if any(flat):
+        return float("nan") if all(flat) else 0.0
     return float(np.corrcoef(*ranks)[0, 1])

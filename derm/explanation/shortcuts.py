@@ -19,6 +19,7 @@ from derm.contact_sheet import HEIGHT, RIGHT, WIDTH, WRONG, Cell, draw_sheet
 from derm.decisions.outcome import Calibration, outcomes
 from derm.errors import UserError
 from derm.explanation.model import Explained, logits
+from derm.lesions import lesions_of
 from derm.measures.bootstrap import group_weights, percentile_interval
 from derm.seeds import derived
 from derm.synthetic.artefacts import with_dark_corners, with_hair, with_ink, with_ruler
@@ -114,7 +115,7 @@ def by_artefact(changed: pd.DataFrame, rows: pd.DataFrame, resamples: int, seed:
     for artefact, found in changed.groupby("artefact", sort=False):
         known = of.loc[found["image_id"]]
         weights = group_weights(known["group"].to_numpy(), known["target"].to_numpy(), resamples, seed)
-        row = {"artefact": artefact, "images": len(found), "lesions": known["lesion_id"].nunique()}
+        row = {"artefact": artefact, "images": len(found), "lesions": len(np.unique(lesions_of(known)))}
         values = {
             "change": found["change"].to_numpy(),
             "flag": _flips(found, "flag"),

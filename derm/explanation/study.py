@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from derm.errors import UserError
 from derm.explanation.localisation import mean_and_draws, summary
 from derm.explanation.measure import read_mask
 from derm.lesions import lesions_of
@@ -50,15 +51,19 @@ def draw_with_masks(rows: pd.DataFrame, count: int, seed: int) -> Drawn:
 
 
 def targets_of(rows: pd.DataFrame, target: str, classes: Sequence[str], positive: str | None) -> list[int]:
-    """The class that each image's map is of: `predicted`, `true` or `positive` (the most probable, without one)."""
-    if target == "positive" and positive is not None:
+    """The class that each image's map is of: `predicted`, `true` or `positive`. UserError if that is asked for and the
+    task has none."""
+    if target == "positive":
+        if positive is None:
+            raise UserError("explain.target is positive, and the task has no such class: set it to predicted or true")
         return [classes.index(positive)] * len(rows)
     return rows["target" if target == "true" else "predicted"].astype(int).tolist()
 
 
 def weights_of(rows: pd.DataFrame, resamples: int, seed: int) -> np.ndarray:
-    """Of a bootstrap over groups within their classes, float [resamples, n]; rows: `group, target`."""
-    return group_weights(rows["group"].to_numpy(), rows["target"].to_numpy(), resamples, seed)
+    """Of a bootstrap over groups, float [resamples, n]; rows: `group`. Not within classes: these are means over
+    images of all of them, and a class with one group would add nothing to the interval."""
+    return group_weights(rows["group"].to_numpy(), np.zeros(len(rows), dtype=int), resamples, seed)
 
 
 def localisation_table(
@@ -79,7 +84,8 @@ def localisation_table(
             continue
         for method, table in values.items():
             told = summary(table[here], weights[:, here])
-            tables.append(told.assign(by=by, name=name, method=method, lesions=len(np.unique(lesions[here]))))
+            known = here & table["energy"].notna().to_numpy()
+            tables.append(told.assign(by=by, name=name, method=method, lesions=len(np.unique(lesions[known]))))
     columns = ["by", "name", "method", "metric", "images", "lesions", "value", "low", "high"]
     return pd.concat(tables)[columns] if tables else pd.DataFrame(columns=pd.Index(columns))
 

@@ -11,6 +11,8 @@ from derm.explanation.measure import EDGES, GAUSSIAN, LABELS, WEIGHTS
 from derm.explanation.words import ALIKE, FAILS, OPEN, PASSES, TESTS, UNMEASURED
 from derm.measures.bootstrap import percentile_interval
 
+# Of so few images a bootstrap's interval is no judge.
+FEWEST = 10
 AGAINST = {
     "beats the centred blob": GAUSSIAN,
     "beats edges": EDGES,
@@ -75,12 +77,17 @@ def _tested(evidence: Evidence, method: str, test: str) -> tuple[str, float, flo
         return _nothing()
     value, drawn = mean_and_draws(similarity[known], evidence.weights[:, told["row"].to_numpy()[known]])
     low, high = percentile_interval(drawn)
-    return (PASSES if high < ALIKE else FAILS if low > ALIKE else OPEN), value, low, high, int(known.sum())
+    count = int(known.sum())
+    if count < FEWEST:
+        return OPEN, value, low, high, count
+    return (PASSES if high < ALIKE else FAILS if low > ALIKE else OPEN), value, low, high, count
 
 
 def _judged(value: float, low: float, high: float, images: int) -> tuple[str, float, float, float, int]:
     if not images:
         return _nothing()
+    if images < FEWEST:
+        return OPEN, value, low, high, images
     return (PASSES if low > 0 else FAILS if high < 0 else OPEN), value, low, high, images
 
 

@@ -43,8 +43,8 @@ def _biopsies(test: dict) -> str:
     """The number needed to biopsy on test, with its 95 % interval: 1 over the flag's precision."""
     if not test.get("flag", {}).get("precision"):
         return ""
-    rows = read_csv(EVALUATE / "intervals.csv", value=float, low=float, high=float)
-    row = rows[(rows["part"] == "test") & (rows["metric"] == "flag.precision")].iloc[0]
+    numbers = read_csv(EVALUATE / "intervals.csv", value=float, low=float, high=float)
+    row = numbers.set_index(["part", "metric"]).to_dict("index")["test", "flag.precision"]
     most = f"{1 / row['low']:.1f}" if row["low"] > 0 else "any number"
     told = f"{1 / row['value']:.1f} [{1 / row['high']:.1f}, {most}]"
     return f"On test it sends {told} images to biopsy for each that is positive."

@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 
-from derm.explanation.words import NAMES, PASSES, TESTS, called, in_words, unmeasured
+from derm.explanation.words import NAMES, PASSES, TESTS, UNMEASURED, called, in_words, unmeasured
 from derm.files import read_csv, read_json
 from derm.report.page import Figure, Part
 
 PLOTS = Path("plots/explain")
-SETTINGS = "explain.sanity=true and explain.faithfulness=200 do it"
+AKIEC = "akiec"
 SHEETS = {
     "sure_and_right": "Sure and right",
     "sure_and_wrong": "Sure and wrong",
@@ -41,7 +41,7 @@ def explanation_part() -> Part:
     missing = unmeasured(verdicts)
     return Part(
         "Where it looked",
-        _text(told) + (f" Not tested in this run ({SETTINGS}): {', '.join(missing)}." if missing else ""),
+        _text(told) + _untested(missing, told),
         [(title, table) for title, table in tables if len(table)],
         [figure for figure in figures if figure.path.is_file()],
         [
@@ -55,27 +55,45 @@ def explanation_part() -> Part:
 
 
 def _text(told: dict[str, Any]) -> str:
-    measured = told["localisation"]
+    measured = told["test"]["localisation"]
     text = (
         f"{NAMES[told['method']]} shows what spoke for a class. Lesions are centred, so a map that looks right proves "
         "little; below stands what it was tested for."
     )
     if not measured["images"]:
         return text + " No test image with a usable mask was drawn: whether the maps lie on the lesion is not known."
-    passed = told["verdict"].get(told["method"].replace("+", "p"), {}).get(PASSES)
+    verdict = told["test"]["verdict"].get(told["method"].replace("+", "p"), {})
+    made = sum(count for name, count in verdict.items() if name != UNMEASURED)
     text += f" Measured on {measured['images']} test images of {measured['lesions']} lesions"
     if left := measured["without_mask"] + measured["useless_mask"]:
         text += f" ({left} passed over: no mask, or one that is empty or covers the frame)"
-    text += f"; of {len(TESTS)} tests it passes {passed}." if passed is not None else "."
-    return text + (
-        " For actinic keratosis (akiec), looking at the sun-damaged skin around the lesion is legitimate: a low energy "
-        "inside its mask is no fault."
-    )
+    text += f"; of {made} tests it passes {verdict.get(PASSES, 0)}." if made else "."
+    if AKIEC in set(_read("localisation.csv")["name"]):
+        text += (
+            " For actinic keratosis (akiec), looking at the sun-damaged skin around the lesion is legitimate: a low "
+            "energy inside its mask is no fault."
+        )
+    return text
+
+
+def _untested(missing: list[str], told: dict[str, Any]) -> str:
+    """What was tested of no method, and which setting would test it, where one would."""
+    if not missing:
+        return ""
+    advice = [
+        f"explain.{key}={value} does"
+        for key, value, tests, done in (
+            ("sanity", "true", ("follow", "beats shuffled", "beats random"), told["test"]["sanity"]),
+            ("faithfulness", "200", ("faithful",), told["test"]["faithfulness"]["images"]),
+        )
+        if not done and any(test.startswith(tests) for test in missing)
+    ]
+    return f" Not tested in this run: {', '.join(missing)}" + (f" ({', '.join(advice)})." if advice else ".")
 
 
 def _read(name: str) -> pd.DataFrame:
     table = read_csv(PLOTS / name)
-    numbers = [column for column in ("value", "low", "high", "similarity", "change", "flips") if column in table]
+    numbers = [column for column in ("value", "low", "high", "similarity") if column in table]
     return table.assign(**{column: pd.to_numeric(table[column]) for column in numbers})
 
 
@@ -134,4 +152,21 @@ def _scores() -> pd.DataFrame:
 
 
 def _shortcuts() -> pd.DataFrame:
-    return _read("shortcuts.csv")
+    table = read_csv(PLOTS / "shortcuts.csv")
+    if table.empty:
+        return table
+
+    def told(column: str) -> list[str]:
+        numbers = [pd.to_numeric(table[name]) for name in (column, f"{column}_low", f"{column}_high")]
+        return [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in zip(*numbers, strict=True)]
+
+    return pd.DataFrame(
+        {
+            "drawn": table["artefact"].str.replace("_", " "),
+            "images": table["images"],
+            "lesions": table["lesions"],
+            "change of the positive's probability": told("change"),
+            "flags that flip": told("flag"),
+            "most probable class changes": told("predicted"),
+        }
+    )

@@ -8,12 +8,15 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from pydantic import ValidationError
 
 from derm.decisions.outcome import Calibration
 from derm.explanation import measure
 from derm.explanation.examine import Masks, Photographs, Subject, examine
+from derm.explanation.localisation import within
 from derm.explanation.model import Explained
 from derm.explanation.params import ExplainParams
+from derm.explanation.sanity import alike, coarse
 from derm.explanation.study import draw_with_masks
 from derm.images import digest
 from tests.closure import ROOT
@@ -143,3 +146,34 @@ def test_no_more_than_a_batch_is_explained_at_once(rows: pd.DataFrame, monkeypat
     monkeypatch.setattr(measure, "explain", counted)
     examine(subject(rows, trained=False), params(localisation=10))
     assert sizes == [8, 2]
+
+
+def test_two_maps_that_have_nothing_in_common_are_not_alike_where_half_was_not_seen() -> None:
+    """What lies beside the box is 0 in both: it must not count as agreement."""
+    generator = np.random.default_rng(0)
+    found = []
+    for _ in range(40):
+        maps = []
+        for _ in range(2):
+            heat = np.zeros((60, 80), dtype=np.float32)
+            heat[10:50, 20:60] = generator.random((40, 40))
+            maps.append(coarse(within(heat, (20, 10, 60, 50), (80, 60))))
+        found.append(alike(*maps))
+    assert abs(np.mean(found)) < 0.1
+
+
+def test_random_cam_alone_needs_no_sanity_check(rows: pd.DataFrame) -> None:
+    found = examine(subject(rows), params(methods=["randomcam"], sanity=True))
+    assert found.measured.sanity.empty and "randomcam" in found.measured.values
+
+
+def test_a_method_is_named_once() -> None:
+    with pytest.raises(ValidationError, match="each method once"):
+        params(methods=["gradcam", "gradcam"])
+
+
+def test_the_lesion_is_blanked_where_there_is_a_mask(rows: pd.DataFrame) -> None:
+    """Of all twelve images two have no mask that tells anything."""
+    found = examine(subject(rows, trained=False), params(localisation=2, faithfulness=IMAGES))
+    known = ~np.isnan(found.scores["blanked"]["lesion"])
+    assert found.scored.loc[~known, "image_id"].tolist() == ["i03", "i04"]

@@ -76,11 +76,10 @@ def test_mask_and_map_may_have_different_sizes() -> None:
 
 
 @pytest.mark.parametrize("heat", [np.zeros((4, 4)), np.ones((4, 4))])
-def test_nothing_is_told_of_an_empty_map_or_where_all_or_nothing_is_lesion(heat: np.ndarray) -> None:
-    for mask in (CORNER, np.ones_like(CORNER), np.zeros_like(CORNER)):
-        found = localisation(heat, mask, WHOLE)
-        told = heat.any() and mask is CORNER
-        assert all(np.isnan(found[name]) != told for name in MEASURES)
+def test_nothing_is_told_where_all_or_nothing_is_lesion_and_an_empty_map_is_a_flat_one(heat: np.ndarray) -> None:
+    for mask in (np.ones_like(CORNER), np.zeros_like(CORNER)):
+        assert all(np.isnan(localisation(heat, mask, WHOLE)[name]) for name in MEASURES)
+    assert localisation(heat, CORNER, WHOLE) == pytest.approx(localisation(np.full((4, 4), 0.3), CORNER, WHOLE))
 
 
 def test_masks_that_are_empty_or_cover_the_frame_are_of_no_use() -> None:

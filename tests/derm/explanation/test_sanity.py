@@ -76,7 +76,18 @@ def test_alike_is_the_rank_correlation_of_the_coarse_maps() -> None:
     assert alike(one, other) == pytest.approx(expected.statistic)
     assert alike(one, one**3) == pytest.approx(1.0)
     assert alike(one, 1 - one) == pytest.approx(-1.0)
-    assert np.isnan(alike(one, np.zeros_like(one)))
+    assert alike(one, np.zeros_like(one)) == 0 and np.isnan(alike(np.ones_like(one), np.zeros_like(one)))
+
+
+def test_the_labels_of_neighbours_are_shuffled() -> None:
+    """They learn no weights; else nothing would be shuffled, and every map would stay as it is."""
+    encoder = encoder_of("colour-texture")
+    head = random_head(shape(pooled(encoder, coloured(1)).shape[1], 3, type="knn", bank=30))
+    labels = head.members[0].output.labels  # pyright: ignore[reportAttributeAccessIssue]
+    before = labels.clone()
+    with shuffled_weights(head, [encoder], 0.0, 1):
+        assert not torch.equal(labels, before) and torch.equal(labels.sort().values, before.sort().values)
+    assert torch.equal(labels, before)
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from derm.errors import UserError
 from derm.explanation.localisation import MEASURES
 from derm.explanation.study import localisation_table, numbers, sanity_table, score_table, targets_of, weights_of
 from derm.explanation.verdict import Evidence, verdicts
@@ -123,4 +124,12 @@ def test_whose_map_is_made() -> None:
     assert targets_of(rows, "predicted", ["nv", "mel"], "mel") == [0, 1, 0]
     assert targets_of(rows, "true", ["nv", "mel"], "mel") == [0, 0, 0]
     assert targets_of(rows, "positive", ["nv", "mel"], "mel") == [1, 1, 1]
-    assert targets_of(rows, "positive", ["nv", "mel"], None) == [0, 1, 0]
+    with pytest.raises(UserError, match=r"explain\.target is positive, and the task has no such class"):
+        targets_of(rows, "positive", ["nv", "mel"], None)
+
+
+def test_of_a_few_images_nothing_is_shown() -> None:
+    """All of three images lead: an interval without width would pass."""
+    few = {name: of.head(3) for name, of in evidence().values.items()}
+    told = verdicts(Evidence(few, evidence().sanity.query("row < 3"), WEIGHTS[:, :3], {}, WEIGHTS), ["good", "bad"])
+    assert set(told["verdict"]) == {OPEN, UNMEASURED}
