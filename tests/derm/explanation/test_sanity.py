@@ -83,7 +83,8 @@ def test_the_labels_of_neighbours_are_shuffled() -> None:
     """They learn no weights; else nothing would be shuffled, and every map would stay as it is."""
     encoder = encoder_of("colour-texture")
     head = random_head(shape(pooled(encoder, coloured(1)).shape[1], 3, type="knn", bank=30))
-    labels = head.members[0].output.labels  # pyright: ignore[reportAttributeAccessIssue]
+    member: Any = head.members[0]
+    labels = member.output.labels
     before = labels.clone()
     with shuffled_weights(head, [encoder], 0.0, 1):
         assert not torch.equal(labels, before) and torch.equal(labels.sort().values, before.sort().values)
