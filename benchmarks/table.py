@@ -55,8 +55,8 @@ def results_table(folder: Path = RESULTS) -> str:
 
 
 def lead_lines(folder: Path = RESULTS) -> str:
-    """Markdown: by how much best-frozen is ahead of the linear heads, from `compare-*.csv` (`differences.csv` of
-    `compare --on folds`)."""
+    """Markdown: by how much best-frozen is ahead of the linear heads, and its probabilities of those of a recipe with
+    focal loss and class weights, from `compare-*.csv` (`differences.csv` of `compare --on folds`)."""
     lines = []
     for name in ("joined", "joined-4-views"):
         row = next(csv.DictReader((folder / f"compare-{name}.csv").read_text().splitlines()))
@@ -65,6 +65,13 @@ def lead_lines(folder: Path = RESULTS) -> str:
             f"- `best-frozen` against {COLUMNS[name]}: {float(row['difference']):+.3f} [{low:+.3f}, {high:+.3f}] in "
             f"{ROWS[row['metric']]}"
         )
+    rows = csv.DictReader((folder / "compare-seed-0.csv").read_text().splitlines())
+    nll = next(row for row in rows if row["metric"] == "nll")
+    difference, low, high = (float(nll[name]) for name in ("difference", "low", "high"))
+    lines.append(
+        f"- `best-frozen` against `seed-0-medgemma-frozen` (focal loss, class weights): {difference:+.3f} [{low:+.3f}, "
+        f"{high:+.3f}] in negative log-likelihood, where less is better"
+    )
     return ";\n".join(lines) + "."
 
 
