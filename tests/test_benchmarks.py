@@ -20,10 +20,12 @@ from benchmarks.coverage import (
     summary,
     true_values,
 )
+from benchmarks.explanations import rows as explanation_rows
 from benchmarks.out_of_distribution import METHODS, alarms, held_out, redrawn
 from benchmarks.strange_pictures import blank_frames, noises, tiles
 from benchmarks.uncertainty import MEASURES, areas, scores, trained_without
 from derm.embedding.features import Features
+from derm.files import write_csv
 from derm.out_of_distribution.fit import OodParams
 from derm.params import load
 from derm.task import TaskParams, make_task
@@ -158,3 +160,21 @@ def test_strange_pictures_are_as_large_as_the_smallest_published_ones() -> None:
     large, small = Image.new("RGB", (300, 200)), Image.new("RGB", (100, 200))
     pictures = [*tiles([small, large])[:3], *blank_frames().values(), *(kind[0] for kind in noises().values())]
     assert {picture.size for picture in pictures} == {(200, 150)} and {picture.mode for picture in pictures} == {"RGB"}
+
+
+def test_tables_of_explain_are_told_as_numbers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is not known has no key; no number is a text."""
+    monkeypatch.chdir(tmp_path)
+    told = pd.DataFrame(
+        {
+            "method": ["gradcam"] * 2,
+            "test": ["a", "b"],
+            "verdict": ["passes", "not measured"],
+            "value": [0.123456, np.nan],
+        }
+    )
+    write_csv(Path("plots/explain/verdicts.csv"), told.assign(images=[12, 0]))
+    assert explanation_rows("verdicts") == [
+        {"method": "gradcam", "test": "a", "verdict": "passes", "value": 0.1235, "images": 12},
+        {"method": "gradcam", "test": "b", "verdict": "not measured", "images": 0},
+    ]
