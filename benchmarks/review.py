@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.table import RESULTS
+from derm.explanation.words import called
 
 MEASURES = ("balanced_accuracy", "macro_auc", "melanoma_auc")
 
@@ -73,3 +74,58 @@ def _distances(result: dict[str, Any]) -> str:
         f"hardly told: AUROC {least:.2f} ({worst}) to {most:.2f} ({best}) "
         "(`python -m benchmarks.out_of_distribution`). Another resolution than that of the training images is told too."
     )
+
+
+def explanations_table(folder: Path = RESULTS) -> str:
+    """Markdown: a row for each encoder and method, from `explanations-*.json`: what its maps are worth."""
+    head = ["encoder", "method", "energy over area", "more than a blob", "highest place inside", "ROAD over RandomCAM"]
+    head += ["follows the weights", "follows the labels"]
+    lines = ["| " + " | ".join(head) + " |", "|---|---|---|---|---|---|---|---|"]
+    for path in sorted(folder.glob("explanations-*.json")):
+        result = json.loads(path.read_text())
+        whole = {(row["method"], row["metric"]): row for row in result["localisation"] if row["by"] == "all"}
+        judged = {(row["method"], row["test"]): row for row in result["verdicts"]}
+        encoder = f"`{'+'.join(result['encoders'])}`"
+        for method in result["explain"]["methods"]:
+            cells = [
+                f"{whole[method, 'enrichment']['value']:.2f}",
+                _lead(judged[method, "beats the centred blob"]),
+                f"{whole[method, 'pointing']['value']:.2f}",
+                _lead(judged[method, "faithful (ROAD)"]),
+                judged[method, "follows the weights"]["verdict"],
+                judged[method, "follows the labels"]["verdict"],
+            ]
+            lines.append(f"| {encoder} | {called(method)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def shortcut_lines(folder: Path = RESULTS) -> str:
+    """Markdown: what is drawn onto photographs does to the probability of melanoma, from `explanations-*.json`."""
+    lines = []
+    for path in sorted(folder.glob("explanations-*.json")):
+        result = json.loads(path.read_text())
+        told = "; ".join(
+            f"{row['artefact'].replace('_', ' ')} {row['change']:+.3f} [{row['change_low']:+.3f}, "
+            f"{row['change_high']:+.3f}], {row['flag']:.0%} of the flags"
+            for row in result["shortcuts"]
+        )
+        lines.append(f"- `{'+'.join(result['encoders'])}`, {result['shortcuts'][0]['images']} images: {told}")
+    return ";\n".join(lines) + "."
+
+
+def explained_images(folder: Path = RESULTS) -> str:
+    """Markdown: on how many test images each encoder's maps were measured, from `explanations-*.json`."""
+    told = []
+    for path in sorted(folder.glob("explanations-*.json")):
+        result = json.loads(path.read_text())
+        test = result["metrics"]["test"]
+        images, lesions, scored = test["localisation"]["images"], test["localisation"]["lesions"], test["faithfulness"]
+        name = "+".join(result["encoders"])
+        told.append(f"`{name}` {images:,} test images of {lesions:,} lesions, ROAD on {scored['images']}")
+    return "; ".join(told)
+
+
+def _lead(row: dict[str, Any]) -> str:
+    if "value" not in row:
+        return row["verdict"]
+    return f"{row['value']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"

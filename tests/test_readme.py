@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.review import review_lines
+from benchmarks.review import explained_images, explanations_table, review_lines, shortcut_lines
 from benchmarks.table import (
     RECIPES,
     RESULTS,
@@ -56,6 +56,10 @@ def test_the_numbers_are_those_of_the_recipes() -> None:
 
 def test_what_intervals_sets_and_distances_hold_is_as_measured() -> None:
     assert review_lines() in README
+
+
+def test_what_maps_are_worth_is_as_measured() -> None:
+    assert explanations_table() in README and shortcut_lines() in README and explained_images() in README
 
 
 def test_speeds_are_those_of_the_measurements() -> None:
