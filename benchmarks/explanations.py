@@ -49,7 +49,7 @@ def rows(name: str) -> list[dict[str, Any]]:
         table[column] = pd.to_numeric(table[column])
     return [
         {
-            key: round(value, 4) if isinstance(value, float) else value
+            str(key): round(value, 4) if isinstance(value, float) else value
             for key, value in row.items()
             if not pd.isna(value)
         }
