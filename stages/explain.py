@@ -26,7 +26,7 @@ from derm.explanation.shortcuts import by_artefact, shortcut_sheet, worst
 from derm.explanation.show import cards, for_gallery, tile
 from derm.explanation.study import localisation_table, numbers, sanity_table, score_table, weights_of
 from derm.explanation.verdict import Evidence, verdicts
-from derm.explanation.words import NAMES
+from derm.explanation.words import NAMES, key
 from derm.files import read_csv, read_json, write_bytes, write_csv, write_figure, write_json, write_png
 from derm.heads.head import HEAD, head_file, read_head
 from derm.image_table import read_images
@@ -142,7 +142,7 @@ def write_evidence(found: Examined, calibration: Calibration, params: ExplainPar
         "faithfulness": {"images": len(found.scored)},
         "shortcuts": shortcuts,
         "verdict": {
-            str(method).replace("+", "p"): of["verdict"].value_counts().to_dict()
+            key(str(method)): of["verdict"].value_counts().to_dict()
             for method, of in judged.groupby("method", sort=False)
         },
     }

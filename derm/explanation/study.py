@@ -9,6 +9,7 @@ import pandas as pd
 from derm.errors import UserError
 from derm.explanation.localisation import mean_and_draws, summary
 from derm.explanation.measure import read_mask
+from derm.explanation.words import key
 from derm.lesions import lesions_of
 from derm.measures.bootstrap import group_weights, percentile_interval
 
@@ -118,9 +119,9 @@ def score_table(scores: Mapping[str, Mapping[str, np.ndarray]], weights: np.ndar
 
 
 def numbers(table: pd.DataFrame, methods: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Method -> measure -> its mean over all images, for the metrics; `+` in a name would split a key of DVC's."""
+    """Method -> measure -> its mean over all images, for the metrics."""
     whole = table[(table["by"] == "all") & table["method"].isin(methods)]
     return {
-        str(method).replace("+", "p"): {row["metric"]: row["value"] for row in rows.to_dict("records")}
+        key(str(method)): {row["metric"]: row["value"] for row in rows.to_dict("records")}
         for method, rows in whole.groupby("method", sort=False)
     }

@@ -37,6 +37,11 @@ def called(method: str) -> str:
     return NAMES.get(first, first) + (f", {rest}" if rest else "")
 
 
+def key(method: str) -> str:
+    """A method in the names of metrics, where MLflow takes no `+`."""
+    return method.replace("+", "p")
+
+
 def in_words(table: pd.DataFrame) -> list[str]:
     """One sentence for each method: what it passes, fails and leaves open; table: `method, test, verdict`.
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from derm.explanation.words import NAMES, PASSES, TESTS, UNMEASURED, called, in_words, unmeasured
+from derm.explanation.words import NAMES, PASSES, TESTS, UNMEASURED, called, in_words, key, unmeasured
 from derm.files import read_csv, read_json
 from derm.report.page import Figure, Part
 
@@ -62,7 +62,7 @@ def _text(told: dict[str, Any]) -> str:
     )
     if not measured["images"]:
         return text + " No test image with a usable mask was drawn: whether the maps lie on the lesion is not known."
-    verdict = told["test"]["verdict"].get(told["method"].replace("+", "p"), {})
+    verdict = told["test"]["verdict"].get(key(told["method"]), {})
     made = sum(count for name, count in verdict.items() if name != UNMEASURED)
     text += f" Measured on {measured['images']} test images of {measured['lesions']} lesions"
     if left := measured["without_mask"] + measured["useless_mask"]:
