@@ -1,0 +1,1 @@
+import derm  # noqa: F401  (its settings have to stand before numpy is loaded)

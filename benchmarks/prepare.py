@@ -39,7 +39,7 @@ def main(
         params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
         params["data"] |= {"root": str(Path(root).resolve()), "source": source}
         (workspace / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-        environment = {"PYTHONPATH": str(REPOSITORY), "DVC_ROOT": folder, "OMP_WAIT_POLICY": "PASSIVE"}
+        environment = {"PYTHONPATH": str(REPOSITORY), "DVC_ROOT": folder}
         started = time.monotonic()
         command = [sys.executable, "-m", "stages.prepare"]
         subprocess.run(command, cwd=workspace, env=environment, check=True, stdout=sys.stderr)

@@ -2,10 +2,6 @@
 
 import os
 
-# Threads of the encoder that wait would spin, and take the cores from the threads that decode images: on two cores
-# that cost a tenth of the speed, and all of it beside another busy program. OpenMP reads this when torch loads it.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 import torch
 
 from derm.errors import UserError

@@ -37,6 +37,12 @@ def imported_files(path: Path) -> frozenset[Path]:
     return frozenset(found)
 
 
+def package_file(folder: Path) -> Path | None:
+    """The `__init__.py` that Python runs before any module of the folder; None where it says nothing."""
+    file = folder / "__init__.py"
+    return file if (ROOT / file).is_file() and (ROOT / file).read_text(encoding="utf-8").strip() else None
+
+
 def files_beside(path: Path) -> set[Path]:
     """Templates and code that a module names in a string and that stand beside it."""
     named = {node.value for node in ast.walk(_tree(path)) if isinstance(node, ast.Constant)}
@@ -55,6 +61,7 @@ def reached_files(script: Path) -> set[Path]:
         path = waiting.pop()
         if path not in reached:
             reached.add(path)
+            waiting += [package for package in map(package_file, path.parents) if package is not None]
             if path.suffix == ".py":
                 waiting += imported_files(path) | files_beside(path)
     return reached

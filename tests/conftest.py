@@ -1,12 +1,10 @@
 """What many tests share."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-# Several test processes share the cores: waiting threads must not spin. Read when torch is first imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+import derm  # noqa: F401  (its settings have to stand before numpy is loaded)
 
 
 @pytest.fixture

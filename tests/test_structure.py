@@ -81,8 +81,12 @@ def test_every_section_of_params_is_read_by_a_stage_or_a_command() -> None:
 
 
 def test_packages_have_empty_inits() -> None:
-    """An `__init__.py` with code would be a dependency of every module beside it."""
-    assert not [path for path in SOURCES if path.name == "__init__.py" and (ROOT / path).read_text().strip()]
+    """An `__init__.py` with code is a dependency of every module beside it: only derm's has any, and those import it."""
+    inits = {path: (ROOT / path).read_text() for path in SOURCES if path.name == "__init__.py"}
+    of_entries = {Path(package, "__init__.py") for package in PACKAGES}
+    assert {path for path, text in inits.items() if text.strip()} == of_entries
+    for path in of_entries - {Path("derm/__init__.py")}:
+        assert inits[path].startswith("import derm ") and inits[path].count("\n") == 1
 
 
 def test_arrows_run_one_way() -> None:

@@ -202,7 +202,7 @@ def order_of(job: Job) -> Order:
 def _environment(pool: _Pool) -> dict[str, str]:
     return {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
-        "OMP_WAIT_POLICY": "PASSIVE",  # as derm.device, for whatever loads torch first
+        "OMP_WAIT_POLICY": "PASSIVE",  # as derm, for whatever loads torch first
         "DERM_WORKERS": os.environ.get("DERM_WORKERS") or str(pool.decoding),
     }
 
