@@ -81,7 +81,7 @@ def test_every_section_of_params_is_read_by_a_stage_or_a_command() -> None:
 
 
 def test_packages_have_empty_inits() -> None:
-    """An `__init__.py` with code is a dependency of every module beside it: only derm's has any, and those import it."""
+    """An `__init__.py` with code is a dependency of every module beside it: derm's has any, those import it."""
     inits = {path: (ROOT / path).read_text() for path in SOURCES if path.name == "__init__.py"}
     of_entries = {Path(package, "__init__.py") for package in PACKAGES}
     assert {path for path, text in inits.items() if text.strip()} == of_entries
