@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from derm.device import keep_freed_memory
 from derm.embedding.tokens import as_tokens
 from derm.encoders.encoder import Encoder
 from derm.errors import UserError
@@ -37,6 +38,12 @@ def make_ready(encoder: Encoder, device: torch.device, compiled: bool = False) -
     # Full float32 on a GPU too: its matrix units would round to ten bits, and the manifest says float32.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     encoder.to(device)
+    if device.type == "cpu":
+        keep_freed_memory()
+        # Channels side by side in memory, as oneDNN wants them: MobileNetV2 takes half the time.
+        for module in encoder.maps.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if not compiled:
         return encoder
     return replace(encoder, maps=torch.compile(encoder.maps))

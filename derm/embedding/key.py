@@ -1,11 +1,13 @@
 """What decides an embedding's bits besides the image: the cache keeps what differs in any of it apart."""
 
+import os
 import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from derm import SAME_INSTRUCTIONS
 from derm.embedding.views import IDENTITY
 from derm.encoders.code_digest import code_digest
 from derm.files import canonical_json
@@ -15,7 +17,8 @@ from derm.workspace import private_folder
 @dataclass(frozen=True)
 class CacheKey:
     """encoder: its manifest. batch_size: of the forward pass. device: its kind. threads: of a CPU's forward pass, since
-    the last bits of some networks depend on them. token_pooling: None without tokens."""
+    the last bits of some networks depend on them, as on the instructions that the environment asks for. token_pooling:
+    None without tokens."""
 
     encoder: dict[str, Any]
     view: str
@@ -35,6 +38,8 @@ class CacheKey:
         }
         if self.device == "cpu":
             content["threads"] = self.threads
+            content["instructions"] = {name: os.environ.get(name, "") for name in SAME_INSTRUCTIONS}
+            content["memory_format"] = "channels_last"
         if self.compiled:
             content["compile"] = True
         if self.token_pooling is not None:

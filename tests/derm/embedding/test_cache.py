@@ -54,6 +54,18 @@ def test_the_threads_of_a_cpu_belong_to_the_key_and_those_beside_a_gpu_do_not() 
     assert (len(folders("cpu")), len(folders("cuda"))) == (2, 1)
 
 
+def test_the_instructions_of_a_cpu_belong_to_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    def folders(device: str) -> set[Path]:
+        found = set()
+        for asked in ("avx2", "default"):
+            monkeypatch.setenv("ATEN_CPU_CAPABILITY", asked)
+            found.add(CacheKey({"encoder": "a"}, IDENTITY, 8, device, 2).folder)
+        return found
+
+    assert len(folders("cpu")) == 2
+    assert len(folders("cuda")) == 1
+
+
 @pytest.mark.parametrize("damage", ["a bit", "half", "empty"])
 def test_a_damaged_entry_is_told_and_its_images_computed_again(
     workspace: Path, capsys: pytest.CaptureFixture[str], damage: str
