@@ -20,10 +20,10 @@ from derm.explanation.model import Explained, probabilities
 from derm.seeds import derived
 
 SHARES = (0.2, 0.4, 0.6, 0.8)
-STEPS = 10
+STEPS = 8
 # Cells along the longer side of what is seen: areas are ranked and filled in these. The time of filling grows faster
 # than its square; from 24 to 96, the mean ROAD of 40 photographs of HAM10000 changed by less than 0.005.
-GRID = 48
+GRID = 32
 # Photographs are made as small as this first, longest side in pixels: few encoders are shown more.
 LARGEST = 1024
 NOISE = 0.01  # standard deviation of what is filled, of RGB in [0, 1], as in ROAD
