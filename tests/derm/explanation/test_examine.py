@@ -11,8 +11,10 @@ from PIL import Image
 from pydantic import ValidationError
 
 from derm.decisions.outcome import Calibration
+from derm.explanation import examine as examine_module
 from derm.explanation import measure
 from derm.explanation.examine import Masks, Photographs, Subject, examine
+from derm.explanation.faithfulness import road
 from derm.explanation.localisation import within
 from derm.explanation.model import Explained
 from derm.explanation.params import ExplainParams
@@ -118,6 +120,21 @@ def test_without_a_positive_class_no_shortcut_is_told(rows: pd.DataFrame) -> Non
     given = subject(rows)
     without = Subject(given.explained, calibrated(None), rows, given.training, CPU)
     assert examine(without, params(shortcuts=3, localisation=0)).changed is None
+
+
+def test_equal_maps_are_scored_once(rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HiResCAM of a linear head on mean pooling is Grad-CAM; EigenCAM is another map."""
+    asked = []
+
+    def watched(*given: Any) -> np.ndarray:
+        asked.append(given[2])
+        return road(*given)
+
+    monkeypatch.setattr(examine_module, "road", watched)
+    found = examine(subject(rows), params(methods=["gradcam", "hirescam", "eigencam"], faithfulness=4))
+    assert len(asked) == 3  # with RandomCAM
+    np.testing.assert_array_equal(found.scores["road"]["hirescam"], found.scores["road"]["gradcam"])
+    assert (found.scores["road"]["eigencam"] != found.scores["road"]["gradcam"]).any()
 
 
 def test_photographs_are_read_when_they_are_asked_for(rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
