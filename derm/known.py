@@ -30,7 +30,11 @@ def known_of(files: Sequence[Path], table: Path | None, encoding: MetadataEncodi
         raise UserError(f"{table}: expected one or more of the columns {', '.join(COLUMNS)} beside image")
     rows = rows.reindex(columns=["image", *COLUMNS, LINE], fill_value="")
     rows["image"] = [Path(image).as_posix() if image else image for image in rows["image"]]  # ./a.jpg is a.jpg
-    _check(rows, table, encoding)
+    where = pd.Series([f"{table}: line {line}" for line in rows[LINE]], index=rows.index)
+    twice = rows["image"].duplicated()
+    if twice.any():
+        raise UserError(f"{where[twice].iloc[0]}: image {rows.loc[twice, 'image'].iloc[0]!r} stands there twice")
+    refuse_unknowable(rows, where, encoding)
     by_image = rows.set_index("image")[list(COLUMNS)]
     names = [
         next((name for name in (file.as_posix(), file.name, file.stem) if name in by_image.index), None)
@@ -44,23 +48,21 @@ def known_of(files: Sequence[Path], table: Path | None, encoding: MetadataEncodi
     return by_image.reindex(names).fillna("").reset_index(drop=True)
 
 
-def _check(rows: pd.DataFrame, table: Path, encoding: MetadataEncoding) -> None:
-    """UserError at the first row that is there twice, or says what the head cannot know."""
-    twice = rows[rows["image"].duplicated()]
-    if len(twice):
-        raise UserError(f"{table}: line {twice[LINE].iloc[0]}: image {twice['image'].iloc[0]!r} stands there twice")
+def refuse_unknowable(rows: pd.DataFrame, where: pd.Series, encoding: MetadataEncoding) -> None:
+    """UserError at the first row whose `age, sex, body_site` (text, empty where unknown) say what the head cannot know.
+
+    where: what to call each row, such as `people.csv: line 3`.
+    """
     ages = pd.to_numeric(rows["age"].replace("", None), errors="coerce")
-    wrong = rows[(rows["age"] != "") & ~ages.between(0, 120)]
-    if len(wrong):
-        raise UserError(
-            f"{table}: line {wrong[LINE].iloc[0]}: age is {wrong['age'].iloc[0]!r}, expected years or nothing"
-        )
+    wrong = (rows["age"] != "") & ~ages.between(0, 120)
+    if wrong.any():
+        raise UserError(f"{where[wrong].iloc[0]}: age is {rows.loc[wrong, 'age'].iloc[0]!r}, expected years or nothing")
     for column in CATEGORIES:
         values = encoding.categories.get(column, [])
-        unseen = rows[(rows[column] != "") & ~rows[column].isin(values)]
-        if len(values) and len(unseen):
+        unseen = (rows[column] != "") & ~rows[column].isin(values)
+        if len(values) and unseen.any():
             raise UserError(
-                f"{table}: line {unseen[LINE].iloc[0]}: {column} is {unseen[column].iloc[0]!r}, expected one of "
+                f"{where[unseen].iloc[0]}: {column} is {rows.loc[unseen, column].iloc[0]!r}, expected one of "
                 f"{', '.join(values)}, or nothing where it is not known"
             )
 

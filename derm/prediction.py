@@ -5,8 +5,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 from tqdm import tqdm
 
+from derm.answer_columns import WHOLE, answer_columns
 from derm.classifier import Classifier
 from derm.diagnosis_names import full_name
 from derm.errors import UserError
@@ -38,7 +40,6 @@ def predict_files(
     if classifier.synthetic:
         print("WARNING: this classifier was trained on synthetic images: its answers mean nothing", file=sys.stderr)
     known = known_of(files, metadata, classifier.head.shape.encoding)
-    names = dict(enumerate(classifier.classes))
     tables = []
     with tqdm(total=len(files), desc="predicting", unit="img", mininterval=0.5) as bar:
         for start in range(0, len(files), classifier.batch_size):
@@ -53,25 +54,29 @@ def predict_files(
             table = pd.DataFrame({"image": [path.as_posix() for path in batch], "status": status})
             if images:
                 right = [start + place for place, told in enumerate(status) if told == "ok"]
-                told = classifier.predict(images, known.iloc[right])
-                told = told.set_index(table.index[table["status"] == "ok"])
-                for column in ("predicted", "decision"):
-                    told[f"{column}_name"] = told[column].map(names)
-                    told[f"{column}_in_full"] = told[f"{column}_name"].map(full_name)
-                # Whole numbers stay whole beside the empty cells of a bad image.
-                whole = ["predicted", "decision", "ood"] + ([] if classifier.calibration.positive is None else ["flag"])
-                table = table.join(told.astype(dict.fromkeys(whole, "Int64")))
+                told = answers(classifier, images, known.iloc[right])
+                table = table.join(told.set_index(table.index[table["status"] == "ok"]))
             tables.append(table)
             bar.update(len(batch))
-    probabilities = [f"p_{name}" for name in classifier.classes]
-    doubts = ["entropy", "aleatoric", "epistemic"]
-    doubts += [f"{end}_{name}" for name in classifier.classes for end in ("low", "high")]
-    columns = ["image", *probabilities]
-    columns += [f"{column}{end}" for column in ("predicted", "decision") for end in ("", "_name", "_in_full")]
-    columns += ["flag", "set", *doubts, "ood_score", "ood", "quality", "nearest", "status"]
-    table = pd.concat(tables).reindex(columns=columns)
+    table = pd.concat(tables).reindex(columns=["image", *answer_columns(classifier.classes), "status"])
     write_csv(out, table)
     return table
+
+
+def answers(classifier: Classifier, images: Sequence[Image.Image], known: pd.DataFrame) -> pd.DataFrame:
+    """`answer_columns`, a row for each upright RGB image.
+
+    known: its `age, sex, body_site` as text, empty where unknown. Whole numbers are of pandas' type that has room for
+    empty cells; flag is empty without a positive class.
+    """
+    names = dict(enumerate(classifier.classes))
+    told = classifier.predict(images, known)
+    for column in ("predicted", "decision"):
+        told[f"{column}_name"] = told[column].map(names)
+        told[f"{column}_in_full"] = told[f"{column}_name"].map(full_name)
+    if classifier.calibration.positive is None:
+        told["flag"] = pd.NA
+    return told.astype(dict.fromkeys(WHOLE, "Int64"))[answer_columns(classifier.classes)]
 
 
 def list_images(paths: Iterable[Path]) -> list[Path]:

@@ -3,7 +3,6 @@
 import contextlib
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from filelock import FileLock, Timeout
 from derm.errors import UserError
 from derm.files import read_json
 from derm.workspace import private_folder
+from experiments.logged_model import log_model
 from experiments.record import INTERVALS, PART_TAGS, Record, pending_folder
 from experiments.scored import count_scored, tell_scored
 from experiments.store import Store, StoreUnavailableError, check_answers, open_store, reason
@@ -31,7 +31,6 @@ PARAMS_AT_ONCE = 100
 """The most that one request to MLflow may carry."""
 COMPLETE = "derm.complete"
 NAMES = "dvc.experiments"
-MODEL = "classifier"
 
 Item = TypeVar("Item")
 
@@ -120,12 +119,13 @@ def deliver(store: Store, record: Record, folder: Path) -> str:
         tags=record.tags | {"mlflow.note.content": record.description},
     ).info.run_id
     _log_numbers(client, run_id, record)
+    _log_datasets(client, run_id, record)
     tag = PART_TAGS["test"]
     if tag in record.tags:
         tell_scored(folder / "artifacts", count_scored(store, tag, record.tags[tag]))
     client.log_artifacts(run_id, str(folder / "artifacts"))
     if (folder / "model").is_dir():
-        _log_model(client, experiment, run_id, folder / "model")
+        log_model(client, experiment, run_id, folder / "model")
     client.set_terminated(run_id, end_time=record.ended)
     client.set_tag(run_id, COMPLETE, "true")
     return run_id
@@ -185,27 +185,18 @@ def _log_numbers(client: "MlflowClient", run_id: str, record: Record) -> None:
         client.log_batch(run_id, metrics=part)
 
 
-def _log_model(client: "MlflowClient", experiment: str, run_id: str, folder: Path) -> None:
-    """Log the classifier as a model that `mlflow.pyfunc.load_model` can load, code included.
+def _log_datasets(client: "MlflowClient", run_id: str, record: Record) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    By the client, not by `mlflow.pyfunc.log_model`: that one works on a process-wide current run and store.
-    """
-    from mlflow.entities import LoggedModelOutput
-    from mlflow.pyfunc import save_model
-
-    with tempfile.TemporaryDirectory() as scratch:
-        saved = Path(scratch) / MODEL
-        save_model(
-            saved,
-            python_model=str(folder / "mlflow_model.py"),
-            artifacts={MODEL: str(folder / "classifier")},
-            code_paths=[str(folder / "derm")],
-            pip_requirements=str(folder / "requirements.txt"),
+    inputs = [
+        DatasetInput(
+            Dataset(one["name"], one["digest"], "local", one["source"], profile=one["profile"]),
+            [InputTag("mlflow.data.context", one["context"])],
         )
-        model = client.create_logged_model(experiment, MODEL, source_run_id=run_id, model_type="classifier")
-        client.log_model_artifacts(model.model_id, str(saved))
-    client.finalize_logged_model(model.model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+        for one in record.datasets
+    ]
+    if inputs:
+        client.log_inputs(run_id, inputs)
 
 
 def _name(name: str) -> str:

@@ -16,7 +16,7 @@ from derm.files import read_csv
 from derm.measures.paired import LOWER_IS_BETTER
 from experiments.delivery import COMPLETE, NAMES
 from experiments.differing_params import differing
-from experiments.record import INTERVALS, PART_TAGS, part_tags
+from experiments.record import INTERVALS, PART_TAGS, part_digests
 from experiments.scored import count_scored, search
 from experiments.state import read_state
 from experiments.store import Store, StoreUnavailableError, check_answers, reason, shown, store_uri
@@ -122,7 +122,7 @@ def _chosen_part(part: str, runs: "Sequence[Run]") -> tuple[str, str]:
     """Its digest, and whose it is in words."""
     digests = [run.data.tags[PART_TAGS[part]] for run in runs]
     try:
-        here = part_tags()[PART_TAGS[part]]
+        here = part_digests()[part]
     except UserError:
         here = None
     if here in digests:

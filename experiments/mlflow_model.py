@@ -1,16 +1,16 @@
-"""The packaged classifier as an MLflow model: pictures in as base64 text, calibrated decisions out.
+"""The packaged classifier as an MLflow model: pictures in as base64 text, what `python -m derm predict` tells out.
 
 MLflow keeps this file with the model and runs it when the model is loaded ("models from code"), so nothing is
 pickled. The heavy imports wait until then: logging a model must not cost the import of torch.
 
-    model = mlflow.pyfunc.load_model("models:/m-...")
+    model = mlflow.pyfunc.load_model("models:/skin-lesions@champion")
     model.predict(pandas.DataFrame({"image": [base64.b64encode(file.read_bytes()).decode()]}))
 """
 
 import base64
 import binascii
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from mlflow.models import set_model
@@ -29,13 +29,34 @@ class LesionClassifier(PythonModel):
 
         self.classifier = Classifier.load(Path(context.artifacts["classifier"]))
 
-    def predict(self, context: PythonModelContext, model_input: list[str]) -> pd.DataFrame:  # type: ignore[override]
-        """Pictures as base64 text of an image file each (MLflow also takes a table with the one column `image`
-        and hands it over as such a list) -> one row each, as `Classifier.predict` gives them.
+    def predict(  # type: ignore[override]
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """A row for each picture -> a row each, as `derm.prediction.answers` gives them.
 
-        ValueError names the first one that is not a picture.
+        model_input: `image`, base64 text of an image file, and where the classifier knows them `age` (years), `sex`
+        and `body_site`. ValueError names the first row that is not a picture, or says what cannot be known.
         """
-        return self.classifier.predict([_decoded(text, number) for number, text in enumerate(model_input)])
+        from derm.prediction import answers
+
+        images = [_decoded(text, number) for number, text in enumerate(model_input["image"])]
+        return answers(self.classifier, images, self._known(model_input))
+
+    def _known(self, rows: pd.DataFrame) -> pd.DataFrame:
+        from derm.errors import UserError
+        from derm.heads.metadata import COLUMNS
+        from derm.known import refuse_unknowable
+
+        known = rows.reset_index(drop=True).reindex(columns=list(COLUMNS)).astype(object)
+        known = known.where(known.notna(), "").map(lambda value: f"{value:g}" if isinstance(value, float) else value)
+        encoding = self.classifier.head.shape.encoding
+        if encoding is not None:
+            where = pd.Series([f"image {number}" for number in range(len(known))])
+            try:
+                refuse_unknowable(known, where, encoding)
+            except UserError as error:
+                raise ValueError(str(error)) from None
+        return known
 
 
 def _decoded(text: str, number: int) -> "Image":

@@ -15,21 +15,21 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
-import derm
 from derm import journal
-from derm.files import canonical_json, read_csv, write_bytes, write_csv
+from derm.files import canonical_json, read_csv, read_json, write_bytes, write_csv
 from derm.params import Section, load
 from derm.workspace import private_folder
 from experiments import revision
 from experiments.describe import describe
+from experiments.logged_model import Rule, copy_model, is_wanted
 from experiments.state import (
     TRACKING_STAGE,
     Event,
@@ -46,9 +46,12 @@ REPORT = PLOTS / "report"
 INTERVALS = "evaluate/intervals.csv"
 """The 95 % intervals of the headline numbers, under plots/ and among a run's artifacts."""
 SPLIT = Path("data/split/split.csv")
+PREDICTIONS = Path("data/predictions/val.csv")
+PREDICTED = "predictions/val.csv"
+"""What was predicted of val, among a run's artifacts: enough to compare two runs without their data."""
 PART_TAGS = {"val": "derm.val_part", "test": "derm.test_part"}
-CLASSIFIER = Path("models/classifier")
-SMALL_MODEL_BYTES = 50_000_000
+CONTEXTS = {"train": "training", "val": "validation", "calibration": "calibration", "test": "testing"}
+"""The parts of the split, and what MLflow is told that they were for."""
 WITH_PICTURES = ("explain", "report")
 """The folders of plots/ that hold pictures of patients; the report embeds those of `explain`."""
 LIBRARIES = ("dvc", "mlflow", "numpy", "pandas", "scikit-learn", "timm", "torch", "transformers")
@@ -59,7 +62,7 @@ class Tracking(Section):
 
     experiment: str
     images: bool
-    model: Literal["small", "always", "never"]
+    log_model: Rule
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class Record:
     curves: dict[str, list[tuple[int, float]]]
     started: int
     ended: int
+    datasets: list[dict[str, str]] = field(default_factory=list)
+    """Of each part: name, context, digest, source and profile (both JSON). Older records have none."""
 
 
 def pending_folder() -> Path:
@@ -94,8 +99,8 @@ def collect() -> Path:
     name = f"{state.key}-{uuid.uuid4().hex[:8]}"
     unfinished = pending_folder() / f".{name}"
     _copy_artifacts(unfinished / "artifacts", state, events, tracking.images)
-    if _is_wanted(tracking.model, CLASSIFIER):
-        _copy_model(unfinished / "model")
+    if is_wanted(tracking.log_model):
+        copy_model(unfinished / "model")
     record = build_record(state, tracking.experiment, events)
     write_bytes(unfinished / "record.json", canonical_json(asdict(record)).encode())
     return unfinished.rename(pending_folder() / name)
@@ -107,6 +112,7 @@ def build_record(state: State, experiment: str, events: list[Event]) -> Record:
     stages = stage_table(state.outs, events)
     encoder = str((state.params.get("encoder") or {}).get("name", ""))
     experiment_name = os.environ.get("DVC_EXP_NAME", "")
+    digests = part_digests()
     times = [event["time"] for event in events if "time" in event] or [time.time()]
     return Record(
         key=state.key,
@@ -117,7 +123,7 @@ def build_record(state: State, experiment: str, events: list[Event]) -> Record:
             "derm.key": state.key,
             "derm.encoder": encoder,
             "dvc.experiments": experiment_name,
-            **part_tags(),
+            **{tag: digests[part] for part, tag in PART_TAGS.items() if part in digests},
             **revision.tags(),
             **_machine_tags(events),
             **{f"seconds.{row.stage}": f"{row.seconds:.2f}" for row in stages if row.seconds is not None},
@@ -127,20 +133,40 @@ def build_record(state: State, experiment: str, events: list[Event]) -> Record:
         curves=read_curves(),
         started=int(min(times) * 1000),
         ended=int(max(*times, time.time()) * 1000),
+        datasets=describe_datasets(state, digests, read_json(Path("metrics/split.json"))),
     )
 
 
-def part_tags(split: Path = SPLIT) -> dict[str, str]:
-    """``derm.val_part`` and ``derm.test_part``: 16 hex digits for the images of that part and their targets.
+def part_digests(split: Path = SPLIT) -> dict[str, str]:
+    """For each part that has images, 16 hex digits for them and their targets.
 
-    Numbers of two states can be compared only where these agree. UserError if the split is missing or damaged.
+    UserError if the split is missing or damaged.
     """
     table = read_csv(split, image_id=str, part=str, target=str).sort_values("image_id")
-    tags = {}
-    for part, tag in PART_TAGS.items():
-        rows = table.loc[table["part"] == part, ["image_id", "target"]]
-        tags[tag] = sha256(canonical_json(rows.to_numpy().tolist()).encode()).hexdigest()[:16]
-    return tags
+    return {
+        str(part): sha256(canonical_json(rows[["image_id", "target"]].to_numpy().tolist()).encode()).hexdigest()[:16]
+        for part, rows in table.groupby("part")
+    }
+
+
+def describe_datasets(state: State, digests: Mapping[str, str], split: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The images of each part, as inputs of the run; split: metrics/split.json.
+
+    Where they lie and DVC's md5 of the prepared table are the source; counts by class the profile.
+    """
+    data = state.params.get("data") or {}
+    source = {"uri": str(data.get("root", "")), **state.outs.get("prepare", {})}
+    return [
+        {
+            "name": f"{data.get('source', 'images')} {part}",
+            "context": CONTEXTS[part],
+            "digest": digests[part],
+            "source": canonical_json(source),
+            "profile": canonical_json({"num_rows": split.get(part, {}).get("images")} | dict(split.get(part, {}))),
+        }
+        for part in CONTEXTS
+        if part in digests
+    ]
 
 
 def read_curves(folder: Path = PLOTS) -> dict[str, list[tuple[int, float]]]:
@@ -171,6 +197,8 @@ def _copy_artifacts(target: Path, state: State, events: list[Event], with_pictur
     target.mkdir(parents=True)
     for path in (*figures(with_pictures), *PLOTS.glob(INTERVALS)):
         _copy(path, target / path.relative_to(PLOTS))
+    if PREDICTIONS.exists():
+        _copy(PREDICTIONS, target / PREDICTED)
     for path in (Path("params.yaml"), Path("dvc.lock"), *sorted(Path("metrics").glob("*.json"))):
         _copy(path, target / "pipeline" / path)
     rows = [
@@ -180,22 +208,6 @@ def _copy_artifacts(target: Path, state: State, events: list[Event], with_pictur
     write_csv(target / "stages.csv", pd.DataFrame(rows, columns=["stage", "outs", "seconds", "how"]))
     lines = "".join(canonical_json(event) + "\n" for event in events)
     write_bytes(target / "journal.jsonl", lines.encode())
-
-
-def _is_wanted(rule: str, classifier: Path) -> bool:
-    if rule == "never" or not classifier.is_dir():
-        return False
-    size = sum(path.stat().st_size for path in classifier.rglob("*") if path.is_file())
-    return rule == "always" or size < SMALL_MODEL_BYTES
-
-
-def _copy_model(target: Path) -> None:
-    """The classifier with the code of this very run, which a later delivery would no longer find."""
-    code = Path(derm.__file__).parent
-    shutil.copytree(CLASSIFIER, target / "classifier")
-    shutil.copytree(code, target / "derm", ignore=shutil.ignore_patterns("__pycache__"))
-    _copy(code.parent / "requirements.txt", target / "requirements.txt")
-    _copy(Path(__file__).with_name("mlflow_model.py"), target / "mlflow_model.py")
 
 
 def _copy(source: Path, target: Path) -> None:

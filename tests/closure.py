@@ -1,70 +1,25 @@
-"""Which local modules and which params sections a stage reaches, read from the code itself."""
+"""What else the house's rules want to know of a script: params sections, libraries."""
 
 import ast
-from functools import cache
+import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("derm", "stages", "experiments")
+from experiments.closure import PACKAGES, ROOT, imported_files, module_file, reached_files, syntax_tree
+
+__all__ = ["PACKAGES", "ROOT", "imported_files", "module_file", "reached_files"]
 
 
-def module_file(name: str) -> Path | None:
-    """The file of a local module, relative to the repository; None if it is not one of ours."""
-    if name.split(".", maxsplit=1)[0] not in PACKAGES:
-        return None
-    path = Path(*name.split("."))
-    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-        if (ROOT / candidate).is_file():
-            return candidate
-    return None
-
-
-@cache
-def imported_files(path: Path) -> frozenset[Path]:
-    """Local modules that a file names in any import statement, those inside functions included."""
+def third_party(script: Path) -> set[str]:
+    """Top-level names of what the script and all that it reaches import, but for the standard library and the house."""
     found = set()
-    for node in ast.walk(_tree(path)):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import; the house imports by full name"
-            names = [f"{node.module}.{alias.name}" for alias in node.names] + [str(node.module)]
-        for name in names:
-            file = module_file(name)
-            if file is not None and file.name != "__init__.py":
-                found.add(file)
-    return frozenset(found)
-
-
-def package_file(folder: Path) -> Path | None:
-    """The `__init__.py` that Python runs before any module of the folder; None where it says nothing."""
-    file = folder / "__init__.py"
-    return file if (ROOT / file).is_file() and (ROOT / file).read_text(encoding="utf-8").strip() else None
-
-
-def files_beside(path: Path) -> set[Path]:
-    """Templates and code that a module names in a string and that stand beside it."""
-    named = {node.value for node in ast.walk(_tree(path)) if isinstance(node, ast.Constant)}
-    names = {
-        name
-        for name in named
-        if isinstance(name, str) and name.endswith((".py", ".html", ".md", ".csv")) and "/" not in name
-    }
-    return {path.with_name(name) for name in names if (ROOT / path.with_name(name)).is_file()}
-
-
-def reached_files(script: Path) -> set[Path]:
-    """The script and every local module it reaches, with the files beside them that they name."""
-    reached, waiting = set(), [script]
-    while waiting:
-        path = waiting.pop()
-        if path not in reached:
-            reached.add(path)
-            waiting += [package for package in map(package_file, path.parents) if package is not None]
-            if path.suffix == ".py":
-                waiting += imported_files(path) | files_beside(path)
-    return reached
+    for path in reached_files(script):
+        if path.suffix == ".py":
+            for node in ast.walk(syntax_tree(path)):
+                if isinstance(node, ast.Import):
+                    found |= {alias.name.split(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom):
+                    found.add(str(node.module).split(".")[0])
+    return found - set(sys.stdlib_module_names) - set(PACKAGES)
 
 
 def loaded_sections(script: Path) -> set[str]:
@@ -73,7 +28,7 @@ def loaded_sections(script: Path) -> set[str]:
     for path in reached_files(script):
         if path.suffix != ".py":
             continue
-        for node in ast.walk(_tree(path)):
+        for node in ast.walk(syntax_tree(path)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "load":
                 first = node.args[0] if node.args else None
                 assert isinstance(first, ast.Constant), f"{path}:{node.lineno}: load() needs the section's literal name"
@@ -86,12 +41,7 @@ def reads_all_params(script: Path) -> bool:
     for path in reached_files(script):
         if path.suffix != ".py" or path == Path("derm/params.py"):
             continue
-        for node in ast.walk(_tree(path)):
+        for node in ast.walk(syntax_tree(path)):
             if isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node).split(".")[-1] == "read_all":
                 return True
     return False
-
-
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse((ROOT / path).read_text(encoding="utf-8"))

@@ -156,7 +156,7 @@ def package(
     nowhere = OutOfDistribution(fit_cloud(np.zeros((2, 1, 1))), Threshold(score=1.0, share=0.5, lesions=1))
     made = Package(folder, encoders, manifest, first, calibration(**calibrated), uncertain, nowhere, dark())
     cloud = fit_cloud(made.pooled(pictures(8)))
-    middle = float(np.median(cloud.scores(made.pooled(pictures(5)))))
+    middle = float(np.median(cloud.scores(made.pooled(pictures(6)))))  # between two: none lies on it
     made.distribution = OutOfDistribution(cloud, Threshold(score=middle, share=0.5, lesions=5))
     names = [f"l{number}" for number in range(8)]
     rows = pd.DataFrame({"lesion_id": names, "group": names, "target": [number % 3 for number in range(8)]})

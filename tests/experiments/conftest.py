@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 PARAMS = """\
+data: {source: ham10000, root: data/sample}
 encoder:
   name: colour-texture  # which filters
   model_args: {}
 loss: {gamma: 0.0, smoothing: 1e-4}
-tracking: {experiment: skin-lesions, images: true, model: small}
+tracking: {experiment: skin-lesions, images: true, log_model: small}
 """
 
 LOCK = """\
@@ -59,7 +60,7 @@ METRICS = {
         "val": {"macro_auc": 0.91, "melanoma": {"auc": 0.88}},
         "test": {"macro_auc": 0.89, "melanoma": {"auc": 0.85}},
     },
-    "split": {"images": 900, "rule": "holdout", "leak_free": True},
+    "split": {"images": 900, "rule": "holdout", "leak_free": True, "train": {"images": 1}},
 }
 
 CURVES = pd.DataFrame(
@@ -182,7 +183,7 @@ def fill(workspace: Workspace, metrics: Mapping[str, Mapping] = METRICS) -> None
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40, 30), "brown").save(path)
     workspace.write("plots/report/index.html", "<h1>Report</h1>")
-    workspace.write("models/classifier/classifier.json", '{"classes": ["mel", "nv"]}')
+    workspace.write("models/classifier/calibration.json", '{"classes": ["mel", "nv"]}')
 
 
 @pytest.fixture

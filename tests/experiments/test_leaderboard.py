@@ -13,7 +13,7 @@ from experiments.delivery import deliver_pending
 from experiments.differing_params import differing
 from experiments.leaderboard import Board, Row
 from experiments.leaderboard_table import cut, fitted, notes
-from experiments.record import collect, part_tags
+from experiments.record import collect, part_digests
 from tests.experiments.conftest import SPLIT, Workspace
 
 CLOSED_PORT = "http://127.0.0.1:9"
@@ -127,7 +127,7 @@ def test_val_tells_nothing_of_test_and_test_tells_how_often_it_was_looked_at(lab
     assert str(TEST_VALUE) not in on_val.stdout
     assert not re.search(r"\btest (part|macro_auc)|scored", on_val.stdout)
     on_test = laboratory.show("--on-test", "--out", "charts")
-    assert f"test part {part_tags()['derm.test_part']}: 3 states have been scored on it" in on_test.stdout
+    assert f"test part {part_digests()['test']}: 3 states have been scored on it" in on_test.stdout
     assert "biased upwards" in on_test.stdout
     rows = _rows(on_test.stdout)
     assert len(rows) == 2
@@ -250,13 +250,13 @@ def test_part_is_its_images_and_targets_in_any_order(tmp_path: Path) -> None:
     def tags(text: str) -> dict[str, str]:
         path = tmp_path / "split.csv"
         path.write_text(text)
-        return part_tags(path)
+        return part_digests(path)
 
     plain = tags(SPLIT)
     head, *rows = SPLIT.splitlines()
     assert tags("\n".join([head, *reversed(rows)])) == plain
-    assert plain["derm.val_part"] != plain["derm.test_part"]
+    assert plain["val"] != plain["test"]
     other = tags(SPLIT.replace("b,b,val,,1", "b,b,val,,2"))
-    assert other["derm.val_part"] != plain["derm.val_part"]
-    assert other["derm.test_part"] == plain["derm.test_part"]
+    assert other["val"] != plain["val"]
+    assert other["test"] == plain["test"]
     assert all(re.fullmatch("[0-9a-f]{16}", digest) for digest in plain.values())

@@ -1,6 +1,7 @@
 """The stage `track`: one complete run for each state, whatever happens on the way."""
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -10,14 +11,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 from derm.report.scored import UNTOLD
 from experiments.delivery import deliver_pending
+from experiments.logged_model import CODE, REQUIREMENTS
 from stages.runner import run
 from stages.track import track
+from tests.closure import ROOT, third_party
 from tests.experiments.conftest import CURVES, METRICS, Workspace
 
 CLOSED_PORT = "http://127.0.0.1:9"
@@ -76,13 +80,15 @@ def test_run_holds_what_the_files_say(stored: Workspace) -> None:
     assert run.info.run_name == "bold-owl"
     assert (run.info.status, run.info.start_time) == ("FINISHED", 1000_000)
     assert run.data.params == {
+        "data.source": "ham10000",
+        "data.root": "data/sample",
         "encoder.name": "colour-texture",
         "encoder.model_args": "{}",
         "loss.gamma": "0.0",
         "loss.smoothing": "0.0001",
         "tracking.experiment": "skin-lesions",
         "tracking.images": "true",
-        "tracking.model": "small",
+        "tracking.log_model": "small",
     }
     evaluated = METRICS["evaluate"]
     assert run.data.metrics["test.melanoma.auc"] == evaluated["test"]["melanoma"]["auc"]
@@ -109,6 +115,13 @@ def test_run_holds_what_the_files_say(stored: Workspace) -> None:
         "pipeline/dvc.lock",
     }
     assert stored.waiting() == []
+    assert run.inputs is not None
+    parts = {one.tags[0].value: one.dataset for one in run.inputs.dataset_inputs}
+    assert set(parts) == {"training", "validation", "calibration", "testing"}
+    assert parts["testing"].digest == tags["derm.test_part"] != parts["validation"].digest == tags["derm.val_part"]
+    assert parts["training"].name == "ham10000 train"
+    assert json.loads(parts["training"].source)["uri"] == "data/sample"
+    assert json.loads(str(parts["training"].profile))["num_rows"] == 1
 
 
 def test_report_in_the_store_tells_how_many_states_were_scored(stored: Workspace, here: Here) -> None:
@@ -245,7 +258,7 @@ record.collect()
 delivery.{stop} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 delivery.deliver_pending()
 """
-    for stop in ("_log_numbers", "_log_model", "_forget"):
+    for stop in ("_log_numbers", "log_model", "_forget"):
         assert stored.python("-c", code.format(stop=stop)).returncode == -9
     [left] = stored.runs()
     assert left.data.tags.get("derm.complete") == "true"  # the last one was killed after the run was complete
@@ -257,9 +270,9 @@ delivery.deliver_pending()
     assert stored.waiting() == []
 
 
-@pytest.mark.parametrize("rule", ["never", "small", "always"])
+@pytest.mark.parametrize("rule", ["promoted", "small", "always"])
 def test_model_is_logged_as_asked(workspace: Workspace, here: Here, rule: str) -> None:
-    workspace.replace("params.yaml", "model: small", f"model: {rule}")
+    workspace.replace("params.yaml", "log_model: small", f"log_model: {rule}")
     with (workspace.folder / "models/classifier/weights").open("wb") as stream:
         stream.truncate(50_000_001)
     here.track(workspace, MLFLOW_TRACKING_URI=CLOSED_PORT)
@@ -270,14 +283,19 @@ def test_model_is_logged_as_asked(workspace: Workspace, here: Here, rule: str) -
 STAND_IN = """
 import json
 import pandas as pd
+def answers(classifier, images, known):
+    return pd.DataFrame({"width": [image.width for image in images], "of": len(classifier.classes)}).join(known)
+"""
+CLASSIFIER = """
+import json
+from types import SimpleNamespace
 class Classifier:
     @classmethod
     def load(cls, folder):
         made = cls()
-        made.classes = json.loads((folder / "classifier.json").read_text())["classes"]
+        made.classes = json.loads((folder / "calibration.json").read_text())["classes"]
+        made.head = SimpleNamespace(shape=SimpleNamespace(encoding=None))
         return made
-    def predict(self, images):
-        return pd.DataFrame({"width": [image.width for image in images], "of": len(self.classes)})
 """
 LOAD = """
 import base64, io, sys
@@ -288,19 +306,23 @@ model = mlflow.pyfunc.load_model(sys.argv[2])
 picture = io.BytesIO()
 Image.new("RGB", (31, 20)).save(picture, "JPEG")
 text = base64.b64encode(picture.getvalue()).decode()
-for question in (pandas.DataFrame({"image": [text, text]}), [text, text]):
-    print(model.predict(question).to_dict("list"))
+print(model.predict(pandas.DataFrame({"image": [text, text]})).to_dict("list"))
+print(model.predict(pandas.DataFrame({"image": [text], "age": [50.0], "sex": ["male"]})).to_dict("list"))
+print(model.predict(model.input_example)["width"].tolist())
 try:
-    model.predict(["bm90IGEgcGljdHVyZQ=="])
+    model.predict(pandas.DataFrame({"image": ["bm90IGEgcGljdHVyZQ=="]}))
 except ValueError as error:
     print(error)
+print([column.name for column in model.metadata.signature.inputs], model.metadata.metadata["classes"]["mel"])
+print({column.name: column.type.name for column in model.metadata.signature.outputs}["p_mel"])
 """
 
 
 def test_classifier_loads_from_the_store_with_its_own_code(stored: Workspace, here: Here, tmp_path: Path) -> None:
     here.track(stored, MLFLOW_TRACKING_URI=CLOSED_PORT)
     [record] = stored.waiting()
-    (record / "model/derm/classifier.py").write_text(STAND_IN)
+    (record / "model/derm/prediction.py").write_text(STAND_IN)
+    (record / "model/derm/classifier.py").write_text(CLASSIFIER)
     assert here.call(deliver_pending, stored) == ""
     [run] = stored.runs()
     done = subprocess.run(
@@ -311,9 +333,25 @@ def test_classifier_loads_from_the_store_with_its_own_code(stored: Workspace, he
         text=True,
         check=False,
     )
-    expected = "{'width': [31, 31], 'of': [2, 2]}"
-    assert done.stdout.splitlines()[:2] == [expected, expected], done.stderr
-    assert "image 0: expected the base64 text of an image file" in done.stdout
+    nothing = "'age': ['', ''], 'sex': ['', ''], 'body_site': ['', '']"
+    assert done.stdout.splitlines() == [
+        f"{{'width': [31, 31], 'of': [2, 2], {nothing}}}",
+        "{'width': [31], 'of': [2], 'age': ['50'], 'sex': ['male'], 'body_site': ['']}",
+        "[96]",
+        "image 0: expected the base64 text of an image file, but not an image in a known format (JPEG, PNG, TIFF, "
+        "BMP, WEBP)",
+        "['image', 'age', 'sex', 'body_site'] melanoma",
+        "double",
+    ], done.stderr
+
+
+def test_a_server_of_the_model_needs_what_the_code_imports_and_no_more() -> None:
+    """Names of distributions, found in the code by its import statements."""
+    of = packages_distributions()
+    pinned = re.findall("^[a-z][a-z0-9.-]+", (ROOT / "requirements.txt").read_text(), flags=re.MULTILINE)
+    imported = third_party(CODE) | third_party(Path("experiments/mlflow_model.py"))
+    needed = {name.lower().replace("_", "-") for module in imported for name in of[module]} & set(pinned)
+    assert needed | {"torchvision"} == set(REQUIREMENTS)
 
 
 @pytest.fixture
