@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
@@ -35,12 +36,14 @@ class LesionClassifier(PythonModel):
         """A row for each picture -> a row each, as `derm.prediction.answers` gives them.
 
         model_input: `image`, base64 text of an image file, and where the classifier knows them `age` (years), `sex`
-        and `body_site`. ValueError names the first row that is not a picture, or says what cannot be known.
+        and `body_site`. What is not known is None, for JSON has no NaN. MlflowException, which a server answers in one
+        line, names the first row that is no picture, or tells what cannot be known.
         """
         from derm.prediction import answers
 
         images = [_decoded(text, number) for number, text in enumerate(model_input["image"])]
-        return answers(self.classifier, images, self._known(model_input))
+        told = answers(self.classifier, images, self._known(model_input)).astype(object)
+        return told.where(told.notna(), None)
 
     def _known(self, rows: pd.DataFrame) -> pd.DataFrame:
         from derm.errors import UserError
@@ -55,7 +58,7 @@ class LesionClassifier(PythonModel):
             try:
                 refuse_unknowable(known, where, encoding)
             except UserError as error:
-                raise ValueError(str(error)) from None
+                raise MlflowException.invalid_parameter_value(str(error)) from None
         return known
 
 
@@ -65,7 +68,8 @@ def _decoded(text: str, number: int) -> "Image":
     try:
         return decode(base64.b64decode(text, validate=True))
     except (binascii.Error, UnreadableImageError) as error:
-        raise ValueError(f"image {number}: expected the base64 text of an image file, but {error}") from None
+        message = f"image {number}: expected the base64 text of an image file, but {error}"
+        raise MlflowException.invalid_parameter_value(message) from None
 
 
 set_model(LesionClassifier())

@@ -1,11 +1,18 @@
 """The whole chain in fresh clones of this working tree: what `make repro` promises (promises 1, 3, 4 and 6)."""
 
+import base64
+import contextlib
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.error import HTTPError
 
 import numpy as np
 import pandas as pd
@@ -13,6 +20,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from derm.classifier import Classifier
+from derm.images import decode
 from tests.closure import ROOT
 
 pytestmark = pytest.mark.chain
@@ -84,7 +93,7 @@ def runs(clone: Clone) -> list[dict]:
     code = (
         "import json, mlflow; client = mlflow.MlflowClient('sqlite:///mlflow.db'); "
         "ids = [e.experiment_id for e in client.search_experiments()]; "
-        "print(json.dumps([dict(run.data.tags) | {'metrics': run.data.metrics} for run in client.search_runs(ids)]))"
+        "print(json.dumps([dict(run.data.tags) | {'id': run.info.run_id} for run in client.search_runs(ids)]))"
     )
     done = clone.python("-c", code)
     return json.loads(done.stdout.splitlines()[-1])
@@ -184,6 +193,58 @@ def test_the_packaged_classifier_predicts_what_the_chain_did(clone: Clone) -> No
     assert list(told["set"].fillna("")) == list(chain["set"].fillna(""))
     assert list(told["quality"].fillna("")) == list(chain["quality"].fillna(""))
     assert (told["nearest"].str.count(r"\|") == 2).all()
+
+
+@pytest.fixture
+def served(clone: Clone, tmp_path: Path) -> Iterator[str]:
+    """The address of `mlflow models serve`, started in an empty folder: all that it has is the store."""
+    [found] = runs(clone)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--port", str(port)]
+    command += ["--model-uri", f"runs:/{found['id']}/classifier"]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "PYTHONPATH"))}
+    kept |= {"MLFLOW_TRACKING_URI": f"sqlite:///{clone.folder / 'mlflow.db'}"}
+    with (tmp_path / "serve.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=tmp_path, env=kept, stdout=log, stderr=log, start_new_session=True)
+        try:
+            for _ in range(300):
+                with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/ping"):
+                    break
+                time.sleep(0.2)
+            yield f"http://127.0.0.1:{port}/invocations"
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(20)
+
+
+def test_the_served_model_says_what_the_command_line_and_the_package_do(clone: Clone, served: str) -> None:
+    images = sorted((clone.folder / "data/sample").rglob("*.jpg"))[:5]
+
+    def asked(pictures: list[bytes]) -> dict:
+        records = [{"image": base64.b64encode(picture).decode(), "age": 50} for picture in pictures]
+        body, header = json.dumps({"dataframe_records": records}).encode(), {"Content-Type": "application/json"}
+        with urllib.request.urlopen(urllib.request.Request(served, body, header)) as answer:
+            return json.loads(answer.read(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+    answers = asked([path.read_bytes() for path in images])["predictions"]
+    clone.python("-m", "derm", "predict", *map(str, images), "--out", ".derm/answers.csv")
+    table = pd.read_csv(clone.folder / ".derm/answers.csv").drop(columns=["image", "status"])
+    assert list(answers[0]) == list(table.columns)
+    package = Classifier.load(clone.folder / "models/classifier").predict(
+        [decode(path.read_bytes()) for path in images]
+    )
+    for column in table.columns:
+        said = [answer[column] for answer in answers]
+        if pd.api.types.is_float_dtype(package.get(column, pd.Series(dtype=object)).dtype):
+            said = np.array(said, dtype=float)
+            np.testing.assert_allclose(said, package[column], rtol=0, atol=1e-6)
+            np.testing.assert_allclose(said, table[column], rtol=0, atol=1e-6)
+        else:
+            assert said == table[column].fillna("").tolist(), column
+    with pytest.raises(HTTPError) as refused:
+        asked([b"no picture"])
+    assert refused.value.code == 400 and "image 0: expected the base64 text" in refused.value.read().decode()
 
 
 def test_an_experiment_runs_what_follows_and_going_back_is_restored(clone: Clone) -> None:

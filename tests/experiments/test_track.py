@@ -311,7 +311,7 @@ print(model.predict(pandas.DataFrame({"image": [text], "age": [50.0], "sex": ["m
 print(model.predict(model.input_example)["width"].tolist())
 try:
     model.predict(pandas.DataFrame({"image": ["bm90IGEgcGljdHVyZQ=="]}))
-except ValueError as error:
+except mlflow.MlflowException as error:
     print(error)
 print([column.name for column in model.metadata.signature.inputs], model.metadata.metadata["classes"]["mel"])
 print({column.name: column.type.name for column in model.metadata.signature.outputs}["p_mel"])
