@@ -184,6 +184,39 @@ def leaderboard(
 
 
 @app.command()
+def promote(
+    name: Annotated[str, typer.Argument(help="A DVC experiment or git revision.")],
+    metric: Annotated[
+        str | None, typer.Option(help="What decides. Default: compare.metric in params.yaml.", show_default=False)
+    ] = None,
+    folds: Annotated[
+        str | None,
+        typer.Option(help="A cross-validation of these settings: compare out of fold, not on val.", show_default=False),
+    ] = None,
+) -> None:
+    """Make an experiment's model the champion of MLflow's registry, unless it is worse than the present one.
+
+    Worse: the 95 % interval of the paired difference, by lesion, lies wholly on the wrong side of zero. Then it says
+    so, nothing changes, and the exit code is 1. The registered model has the name of tracking.experiment.
+
+    Example: python -m experiments promote focal
+    """
+    from derm.params import load
+    from experiments.compare import CompareParams
+    from experiments.delivery import deliver_pending
+    from experiments.promote import promote as make_champion
+    from experiments.record import Tracking
+
+    with _one_line_errors():
+        experiment, params = load("tracking", Tracking).experiment, load("compare", CompareParams)
+        store = open_store([experiment])
+        deliver_pending()
+        given = params.model_copy(update={"metric": metric or params.metric})
+        typer.echo(make_champion(store, experiment, name, folds, given, _say))
+        typer.echo(f"load it: mlflow.pyfunc.load_model('models:/{experiment}@champion')")
+
+
+@app.command()
 def ui(port: Annotated[int, typer.Option(help="Where the page is served, on this machine only.")] = 5000) -> None:
     """Deliver the records that wait, then show every run side by side in MLflow (Ctrl-C ends it)."""
     from derm.params import load

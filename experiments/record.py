@@ -29,7 +29,7 @@ from derm.params import Section, load
 from derm.workspace import private_folder
 from experiments import revision
 from experiments.describe import describe
-from experiments.logged_model import Rule, copy_model, is_wanted
+from experiments.logged_model import CLASSIFIER, Rule, copy_model, is_wanted
 from experiments.state import (
     TRACKING_STAGE,
     Event,
@@ -45,6 +45,7 @@ PLOTS = Path("plots")
 REPORT = PLOTS / "report"
 INTERVALS = "evaluate/intervals.csv"
 """The 95 % intervals of the headline numbers, under plots/ and among a run's artifacts."""
+POSITIVE = "derm.positive"
 SPLIT = Path("data/split/split.csv")
 PREDICTIONS = Path("data/predictions/val.csv")
 PREDICTED = "predictions/val.csv"
@@ -122,6 +123,7 @@ def build_record(state: State, experiment: str, events: list[Event]) -> Record:
         tags={
             "derm.key": state.key,
             "derm.encoder": encoder,
+            POSITIVE: positive_class(),
             "dvc.experiments": experiment_name,
             **{tag: digests[part] for part, tag in PART_TAGS.items() if part in digests},
             **revision.tags(),
@@ -147,6 +149,12 @@ def part_digests(split: Path = SPLIT) -> dict[str, str]:
         str(part): sha256(canonical_json(rows[["image_id", "target"]].to_numpy().tolist()).encode()).hexdigest()[:16]
         for part, rows in table.groupby("part")
     }
+
+
+def positive_class(classifier: Path = CLASSIFIER) -> str:
+    """Of the packaged classifier; empty without one, or without a package."""
+    path = classifier / "calibration.json"
+    return str(read_json(path).get("positive") or "") if path.exists() else ""
 
 
 def describe_datasets(state: State, digests: Mapping[str, str], split: Mapping[str, Any]) -> list[dict[str, str]]:
