@@ -275,3 +275,13 @@ def test_the_experiment_is_compared_with_what_is_committed(clone: Clone) -> None
         with Image.open(made / name) as picture:
             picture.load()
     assert clone.git("status", "--porcelain") == ""
+
+
+def test_the_experiment_replaces_the_champion_or_says_why_not(clone: Clone) -> None:
+    """After the experiment above."""
+    first = clone.python("-m", "experiments", "promote", "HEAD")
+    assert first.stdout.startswith("HEAD is version 1 of skin-lesions and its champion"), first.stderr
+    then = clone.python("-m", "experiments", "promote", "focal")
+    told = then.stdout or then.stderr.splitlines()[-1]
+    measured = yaml.safe_load(clone.git("show", "HEAD:metrics/evaluate.json"))["val"]["decision"]
+    assert f"against {measured['balanced_accuracy']:.4f} of the champion (version 1)" in told
