@@ -47,6 +47,14 @@ class Clone:
         self.git("add", "-A")
         self.git("commit", "-qm", "working tree")
 
+    @classmethod
+    def of(cls, repository: Path, folder: Path) -> "Clone":
+        """What `git clone` makes, with nothing in its cache."""
+        _run(["git", "clone", "-q", "-b", "main", str(repository), str(folder)], repository.parent)
+        made = cls.__new__(cls)
+        made.folder = folder
+        return made
+
     def git(self, *arguments: str) -> str:
         return _run(["git", *arguments], self.folder).stdout
 
@@ -81,6 +89,8 @@ def _run(command: list[str], folder: Path, check: bool = True, **environment: st
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone in which the chain has run once."""
     made = Clone(tmp_path_factory.mktemp("first") / "repository")
+    made.dvc("remote", "add", "-d", "storage", "../storage")
+    made.git("commit", "-qam", "a folder as DVC's remote")
     started = time.monotonic()
     made.dvc("repro")
     assert made.python("-m", "stages.track").returncode == 0  # as `make repro` does
@@ -285,3 +295,29 @@ def test_the_experiment_replaces_the_champion_or_says_why_not(clone: Clone) -> N
     told = then.stdout or then.stderr.splitlines()[-1]
     measured = yaml.safe_load(clone.git("show", "HEAD:metrics/evaluate.json"))["val"]["decision"]
     assert f"against {measured['balanced_accuracy']:.4f} of the champion (version 1)" in told
+
+
+def test_a_team_member_pulls_everything_and_computes_nothing(clone: Clone) -> None:
+    """After the experiment above: a bare repository and a folder are all that the two have in common."""
+    bare = clone.folder.parent / "bare.git"
+    clone.git("init", "-q", "--bare", str(bare))
+    clone.git("remote", "add", "origin", str(bare))
+    clone.git("push", "-q", "origin", "HEAD:refs/heads/main")
+    clone.git("checkout", "-q", "HEAD", "--", ".")
+    clone.dvc("checkout", "--quiet")
+    clone.dvc("push")
+    clone.dvc("exp", "push", "origin", "focal")
+
+    member = Clone.of(bare, clone.folder.parent / "member")
+    member.dvc("pull")
+    assert "up to date" in member.dvc("status")
+    assert "Running stage" not in member.dvc("repro")
+    member.dvc("exp", "pull", "origin", "focal")
+    member.dvc("exp", "apply", "focal")
+    assert "Running stage" not in member.dvc("repro")
+    clone.dvc("exp", "apply", "focal")
+    for file in ("data/predictions/test.csv", "plots/report/index.html", "models/classifier/head.safetensors"):
+        assert (member.folder / file).read_bytes() == (clone.folder / file).read_bytes(), file
+    assert member.json("metrics/evaluate.json") == clone.json("metrics/evaluate.json")
+    assert member.stages_run() == []
+    assert member.git("status", "--porcelain", "--", ".dvc") == ""
