@@ -6,6 +6,7 @@ Times, durations, hosts and speeds would make two equal runs differ, so they liv
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,20 @@ def note(event: str, **facts: Any) -> None:
     }
     with journal_file().open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(line, sort_keys=True) + "\n")
+
+
+def step_noted(seconds: float = 0.5) -> Callable[[dict[str, Any]], None]:
+    """A watcher of learning curves: notes the first row and then the newest, at most one in so many seconds."""
+    last = -float("inf")
+
+    def watch(row: dict[str, Any]) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= seconds:
+            last = now
+            note("step", **row)
+
+    return watch
 
 
 def read() -> list[dict[str, Any]]:

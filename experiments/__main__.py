@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,6 +14,9 @@ from derm.errors import UserError
 from experiments import commands, dataset
 from experiments.recipes import as_arguments, changes
 from experiments.store import StoreUnavailableError, open_store, shown, store_uri
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 app = typer.Typer(
     help="Run and compare experiments of the lesion pipeline.",
@@ -181,6 +184,38 @@ def leaderboard(
         chart = (out or private_folder("leaderboard")) / f"{board.part}.png"
         write_figure(chart, figure(board))
         typer.echo(f"chart: {chart.relative_to(Path.cwd()) if chart.is_relative_to(Path.cwd()) else chart}")
+
+
+@app.command()
+def follow(
+    last: Annotated[int, typer.Option(min=1, help="How many runs, the newest ones.")] = 12,
+    once: Annotated[bool, typer.Option("--once", help="Show them and stop, instead of following.")] = False,
+) -> None:
+    """What runs now, with its learning curves as they come; what failed and why; what was killed. Ctrl-C ends it.
+
+    From the journal of this repository, .derm/journal: queued and --temp experiments too, not those of other machines.
+    """
+    import time
+
+    from rich.console import Console
+    from rich.live import Live
+
+    from derm import journal
+    from experiments.follow import runs_of, table_of
+
+    def shown() -> "Table | str":
+        now = time.time()
+        runs = runs_of(journal.read(), now)[-last:]
+        return table_of(runs, now) if runs else "nothing has run here yet"
+
+    with _one_line_errors():
+        if once:
+            Console().print(shown())
+            return
+        with Live(shown(), auto_refresh=False) as live:
+            while True:
+                time.sleep(1)
+                live.update(shown(), refresh=True)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from derm.files import read_csv, write_csv, write_figure, write_json
 from derm.heads.head import BESIDE, HEAD, head_file, write_head
 from derm.heads.params import HeadParams
 from derm.image_table import read_images
+from derm.journal import step_noted
 from derm.losses import LossParams
 from derm.optimise import TRAINING_THREADS
 from derm.params import load
@@ -36,7 +37,7 @@ def main() -> None:
             "(in HAM10000 no image of unknown sex is malignant)",
             file=sys.stderr,
         )
-    trained = fit_head(sections, features, split, images, task)
+    trained = fit_head(sections, features, split, images, task, watch=step_noted())
     write_head(trained.head, head_file(HEAD))
     if sections.head.metadata:
         for name, looks in zip(BESIDE, ("image", "metadata"), strict=True):

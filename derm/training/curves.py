@@ -30,6 +30,8 @@ class Curves:
         if data.positive is not None:
             row["val_sensitivity"] = float(recalls(counts)[0, data.positive])
         self.rows.append(row | facts)
+        if data.watch is not None:
+            data.watch(self.rows[-1])
         return self.rows[-1]
 
     def table(self) -> pd.DataFrame:

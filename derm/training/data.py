@@ -1,7 +1,9 @@
 """What every way of training a head is given."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +19,7 @@ class TrainingData:
 
     Training draws among an image's views, or takes each of them as an image; on val its logits are their mean.
     loss: of rows as training draws them; `part_loss`: of all rows of a part. positive: the index of `task.positive`, or
-    None. sampling: how training draws.
+    None. sampling: how training draws. watch: is told each row of the learning curves as it comes.
     """
 
     train: Inputs
@@ -27,6 +29,7 @@ class TrainingData:
     loss: TrainingLoss
     positive: int | None
     sampling: Sampling = "natural"
+    watch: Callable[[dict[str, Any]], None] | None = None
 
     @cached_property
     def part_loss(self) -> TrainingLoss:

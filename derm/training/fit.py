@@ -1,5 +1,6 @@
 """From params, features and a split to a trained head."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -66,11 +67,13 @@ def fit_head(
     images: pd.DataFrame,
     task: Task,
     looks: Looks = "both",
+    watch: Callable[[dict[str, Any]], None] | None = None,
 ) -> TrainedHead:
     """Train on part `train`, choose on part `val`.
 
     split: `image_id, part, target`; images: `image_id`, and what is known of age, sex and body_site. looks: with
-    `head.metadata`, what the head is shown: `both`, or for comparison one alone.
+    `head.metadata`, what the head is shown: `both`, or for comparison one alone. watch: is told each row of the
+    learning curves as it comes.
     UserError if params contradict each other or the data.
     """
     params, train_params = sections.head, sections.train
@@ -107,6 +110,7 @@ def fit_head(
         loss,
         positive,
         sampling,
+        watch,
     )
     shape = HeadShape(
         params=params,
