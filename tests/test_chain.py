@@ -321,3 +321,24 @@ def test_a_team_member_pulls_everything_and_computes_nothing(clone: Clone) -> No
     assert member.json("metrics/evaluate.json") == clone.json("metrics/evaluate.json")
     assert member.stages_run() == []
     assert member.git("status", "--porcelain", "--", ".dvc") == ""
+
+
+def test_the_workflow_tells_what_the_experiment_changes(clone: Clone) -> None:
+    """After the experiment above: the very script of the workflow file, as a runner would start it."""
+    workflow = yaml.safe_load((ROOT / ".github/workflows/pipeline.yml").read_text())
+    [script] = [step["run"] for step in workflow["jobs"]["metrics"]["steps"] if step.get("name") == "What it changes"]
+    (clone.folder / ".venv/bin").mkdir(parents=True, exist_ok=True)
+    (clone.folder / ".venv/bin/activate").write_text("")
+    told = []
+    for state in ("HEAD", "focal"):
+        clone.git("checkout", "-q", "HEAD", "--", ".")
+        if state == "focal":
+            clone.dvc("exp", "apply", "focal")
+        summary = clone.folder.parent / f"{state}.md"
+        _run(["bash", "-e", "-c", script], clone.folder, BASE="HEAD", GITHUB_STEP_SUMMARY=str(summary))
+        told.append(summary.read_text())
+    (clone.folder / "difference.md").unlink()
+    assert told[0].count("None has changed.") == 2 and "dvc.lock does not match" not in told[0]
+    headline, rest = told[1].split("<details>")
+    assert "| metrics/evaluate.json | val.nll " in headline and "train_head" not in headline
+    assert "| metrics/train_head.json |" in rest

@@ -176,3 +176,11 @@ def test_a_head_is_named_by_its_params_and_its_registry_line_alone() -> None:
 def test_module_names_resolve() -> None:
     assert module_file("derm.losses") == Path("derm/losses.py")
     assert module_file("torch.nn") is None
+
+
+def test_the_workflow_calls_targets_that_there_are() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/pipeline.yml").read_text())
+    called = {step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step}
+    targets = {line.split(":")[0] for line in (ROOT / "Makefile").read_text().splitlines() if ": $(READY)" in line}
+    made = {command.removeprefix("make ") for command in called if command.startswith("make ")}
+    assert made == {"test", "repro"} <= targets
