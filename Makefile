@@ -7,7 +7,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test experiment crossval data keep-split verify leaderboard promote ui lint lock clean
+.PHONY: help setup repro test experiment crossval data keep-split verify leaderboard queue promote ui lint lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ verify: $(READY) ## compute the committed state anew in an empty clone: same byt
 
 leaderboard: $(READY) ## every experiment ranked on val: make leaderboard METRIC=melanoma.auc (ON_TEST=yes: on test)
 	@python -m experiments leaderboard $(if $(METRIC),--metric "$(METRIC)") $(if $(filter yes,$(ON_TEST)),--on-test)
+
+queue: $(READY) ## work off what `dvc exp run --queue` has queued, to its end, whatever is killed on the way
+	@python -m experiments queue
 
 promote: $(READY) ## make an experiment's model the champion, unless it is worse: make promote EXPERIMENT=name (FOLDS=label)
 	@python -m experiments promote "$(EXPERIMENT)" $(if $(FOLDS),--folds "$(FOLDS)")

@@ -187,6 +187,39 @@ def leaderboard(
 
 
 @app.command()
+def queue() -> None:
+    """Work off DVC's queue (dvc exp run --queue) to its end, one experiment after another.
+
+    What a killed worker had in hand is queued again, a worker that has gone is replaced; killed itself, start it again.
+    Ctrl-C leaves the worker running: `dvc queue stop --kill` ends that too.
+    """
+    from tqdm import tqdm
+
+    from experiments.queue import Standing, open_repository, standing, work_off
+
+    with _one_line_errors():
+        repository = open_repository()
+        first = standing(repository)
+        if first.is_over:
+            _say("nothing is queued: dvc exp run --queue -S 'loss.gamma=0,1,2'")
+            return
+        with tqdm(total=len(first.waiting) + len(first.running), unit="experiment") as bar:
+            before = first.total - bar.total
+
+            def progress(now: Standing) -> None:
+                bar.total = now.total - before
+                bar.set_description(now.running[0] if now.running else "waiting")
+                bar.update(len(now.succeeded) + len(now.failed) - before - bar.n)
+
+            last = work_off(repository, lambda text: bar.write(text, file=sys.stderr), progress)
+        failed = [name for name in last.failed if name not in first.failed]
+        typer.echo(f"{bar.n - len(failed)} succeeded, {len(failed)} failed")
+        if failed:
+            _say(f"failed: {', '.join(failed)}; why: dvc queue logs {failed[0]}")
+            raise typer.Exit(1)
+
+
+@app.command()
 def follow(
     last: Annotated[int, typer.Option(min=1, help="How many runs, the newest ones.")] = 12,
     once: Annotated[bool, typer.Option("--once", help="Show them and stop, instead of following.")] = False,
