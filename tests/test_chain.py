@@ -22,6 +22,7 @@ from PIL import Image
 
 from derm.classifier import Classifier
 from derm.images import decode
+from experiments.state import flatten
 from tests.closure import ROOT
 
 pytestmark = pytest.mark.chain
@@ -99,11 +100,12 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 
 def runs(clone: Clone) -> list[dict]:
-    """Active MLflow runs: their tags."""
+    """Active MLflow runs: their tags, with id, metrics and params."""
     code = (
         "import json, mlflow; client = mlflow.MlflowClient('sqlite:///mlflow.db'); "
         "ids = [e.experiment_id for e in client.search_experiments()]; "
-        "print(json.dumps([dict(run.data.tags) | {'id': run.info.run_id} for run in client.search_runs(ids)]))"
+        "told = lambda run: {'id': run.info.run_id, 'metrics': run.data.metrics, 'params': run.data.params}; "
+        "print(json.dumps([dict(run.data.tags) | told(run) for run in client.search_runs(ids)]))"
     )
     done = clone.python("-c", code)
     return json.loads(done.stdout.splitlines()[-1])
@@ -342,3 +344,33 @@ def test_the_workflow_tells_what_the_experiment_changes(clone: Clone) -> None:
     headline, rest = told[1].split("<details>")
     assert "| metrics/evaluate.json | val.nll " in headline and "train_head" not in headline
     assert "| metrics/train_head.json |" in rest
+
+
+def test_what_mlflow_has_is_what_dvc_shows_number_for_number(clone: Clone) -> None:
+    """After the experiments above; one of them changes a param that has no effect."""
+    clone.git("checkout", "-q", "HEAD", "--", ".")
+    clone.dvc("checkout", "--quiet")
+    clone.dvc("exp", "run", "-S", "head.dropout=0.3", "-n", "no-effect")
+    tracked = {name: run for run in runs(clone) for name in run["dvc.experiments"].split(",")}
+    shown = json.loads(_run([sys.executable, "-m", "dvc", "exp", "show", "--json"], clone.folder).stdout)
+    told = {one["name"]: one["revs"][0]["data"] for entry in shown for one in entry["experiments"] or [] if one["name"]}
+    assert set(told) == {"focal", "no-effect"} <= set(tracked)
+    for name, data in told.items():
+        metrics = {}
+        for path, content in data["metrics"].items():
+            stage = Path(path).stem
+            prefix = "" if stage == "evaluate" else f"{stage}."
+            metrics |= {f"{prefix}{key}": value for key, value in flatten(content["data"]).items()}
+        numbers = {key: value for key, value in metrics.items() if type(value) in (int, float)}
+        assert len(numbers) > 200
+        curves = {key for key in tracked[name]["metrics"] if "/" in key}
+        assert {key: tracked[name]["metrics"][key] for key in tracked[name]["metrics"].keys() - curves} == numbers
+        params = flatten(data["params"]["params.yaml"]["data"])
+        assert tracked[name]["params"] == {
+            key: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for key, value in params.items()
+        }
+    assert tracked["focal"]["params"]["loss.gamma"] != tracked["no-effect"]["params"]["loss.gamma"]
+    before = clone.stages_run()
+    clone.dvc("exp", "run", "-S", "head.dropout=0.3", "-n", "no-effect-again")
+    assert clone.stages_run()[len(before) :] in ([], ["track"])
+    assert len(runs(clone)) == len({run["derm.key"] for run in runs(clone)}) == 3
