@@ -109,7 +109,7 @@ def shortcut_lines(folder: Path = RESULTS) -> str:
             f"{row['change_high']:+.3f}], {row['flag']:.0%} of the flags"
             for row in result["shortcuts"]
         )
-        lines.append(f"- `{'+'.join(result['encoders'])}`, {result['shortcuts'][0]['images']} images: {told}")
+        lines.append(f"- `{'+'.join(result['encoders'])}`, {result['shortcuts'][0]['images']:,} images: {told}")
     return ";\n".join(lines) + "."
 
 
@@ -121,7 +121,7 @@ def explained_images(folder: Path = RESULTS) -> str:
         test = result["metrics"]["test"]
         images, lesions, scored = test["localisation"]["images"], test["localisation"]["lesions"], test["faithfulness"]
         name = "+".join(result["encoders"])
-        told.append(f"`{name}` {images:,} test images of {lesions:,} lesions, ROAD on {scored['images']}")
+        told.append(f"`{name}` {images:,} test images of {lesions:,} lesions, ROAD on {scored['images']:,}")
     return "; ".join(told)
 
 
