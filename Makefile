@@ -4,10 +4,12 @@ VENV := .venv
 READY := $(VENV)/.ready
 # Waiting threads that spin would take the cores from the threads that decode.
 export OMP_WAIT_POLICY := PASSIVE
+# Of params.yaml, as a pattern; split.json has numbers of a part that is called train.
+SECTIONS := (sample|data|task|split|encoder|features|head|loss|train|calibrate|decide|conformal|quality|ood|uncertainty)\.(?!images|groups)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test experiment crossval data keep-split verify leaderboard queue promote ui lint lock clean
+.PHONY: help setup repro test experiment crossval data keep-split verify leaderboard show queue promote ui lint lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +56,10 @@ verify: $(READY) ## compute the committed state anew in an empty clone: same byt
 
 leaderboard: $(READY) ## every experiment ranked on val: make leaderboard METRIC=melanoma.auc (ON_TEST=yes: on test)
 	@python -m experiments leaderboard $(if $(METRIC),--metric "$(METRIC)") $(if $(filter yes,$(ON_TEST)),--on-test)
+
+show: $(READY) ## DVC's table of experiments: what each changed, and its headline numbers on val, best first
+	@dvc exp show --no-pager --only-changed --hide-workspace --sort-by val.decision.balanced_accuracy --sort-order desc \
+		--drop '^(?!Experiment$$|Created$$|State$$|$(SECTIONS)|val\.(decision\.balanced_accuracy|macro_auc|melanoma\.auc|nll|ece)$$)'
 
 queue: $(READY) ## work off what `dvc exp run --queue` has queued, to its end, whatever is killed on the way
 	@python -m experiments queue
