@@ -4,8 +4,8 @@ VENV := .venv
 READY := $(VENV)/.ready
 # Waiting threads that spin would take the cores from the threads that decode.
 export OMP_WAIT_POLICY := PASSIVE
-# Of params.yaml, as a pattern; split.json has numbers of a part that is called train.
-SECTIONS := (sample|data|task|split|encoder|features|head|loss|train|calibrate|decide|conformal|quality|ood|uncertainty)\.(?!images|groups)
+# Params of params.yaml, as a pattern; metrics of some stages begin with the same words.
+PARAMS := (sample|data|task|split|encoder|features|head|loss|calibrate|decide|uncertainty)\.|train\.(?!images|groups)|(conformal|quality|ood)\.(alpha|share)$$
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
@@ -59,7 +59,7 @@ leaderboard: $(READY) ## every experiment ranked on val: make leaderboard METRIC
 
 show: $(READY) ## DVC's table of experiments: what each changed, and its headline numbers on val, best first
 	@dvc exp show --no-pager --only-changed --hide-workspace --sort-by val.decision.balanced_accuracy --sort-order desc \
-		--drop '^(?!Experiment$$|Created$$|State$$|$(SECTIONS)|val\.(decision\.balanced_accuracy|macro_auc|melanoma\.auc|nll|ece)$$)'
+		--drop '^(?!Experiment$$|Created$$|State$$|$(PARAMS)|val\.(decision\.balanced_accuracy|macro_auc|melanoma\.auc|nll|ece)$$)'
 
 queue: $(READY) ## work off what `dvc exp run --queue` has queued, to its end, whatever is killed on the way
 	@python -m experiments queue
