@@ -77,6 +77,7 @@ def test_metrics_are_numbers_with_headline_names_left_alone() -> None:
         "test.macro_auc": 0.89,
         "test.melanoma.auc": 0.85,
         "split.images": 900.0,
+        "split.train.images": 1,
     }
 
 
