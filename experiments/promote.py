@@ -18,7 +18,7 @@ from experiments.record import PART_TAGS, POSITIVE, PREDICTED
 from experiments.retrain import read_predictions
 from experiments.revision import git
 from experiments.state import LOCK_FILE, TRACKING_STAGE, flatten, lock_outs, state_key
-from experiments.store import Store, quieten
+from experiments.store import Store, quieten, reason
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -45,10 +45,13 @@ def promote(
             refuse_other_settings(name, folds)
         champion, told = _champion(store, registered), "the first champion"
         if champion is not None:
-            if champion.run_id == run.info.run_id and champion.tags.get(FOLDS) == folds:
-                return f"{name} is the champion already: version {champion.version} of {registered}"
-            found = _compared(store, champion, run, name, folds, params, say)
-            told = refuse_worse(found, f"the champion (version {champion.version})")
+            if champion.run_id == run.info.run_id:
+                if folds in (None, champion.tags.get(FOLDS)):
+                    return f"{name} is the champion already: version {champion.version} of {registered}"
+                told = f"the champion as before, now with the cross-validation {folds}"
+            else:
+                found = _compared(store, champion, run, name, folds, params, say)
+                told = refuse_worse(found, f"the champion (version {champion.version})")
         model = _model_of(store, run, name, say)
         version = _register(store, registered, run, model, told, folds)
         return f"{name} is version {version} of {registered} and its champion: {told}"
@@ -123,8 +126,11 @@ def _champion(store: Store, registered: str) -> "ModelVersion | None":
 
     try:
         return store.client.get_model_version_by_alias(registered, CHAMPION)
-    except MlflowException:  # no such model, or no such alias
-        return None
+    except MlflowException as error:
+        # No such model, no such alias. A store in trouble is no reason to take another champion.
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise UserError(f"MLflow cannot tell who is the champion ({reason(error)}): try again") from None
 
 
 def _compared(

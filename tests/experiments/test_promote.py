@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 
 from derm.errors import UserError
 from derm.measures.paired import Comparison
@@ -87,14 +89,25 @@ def test_a_champion_stays_until_another_is_not_worse(here: Workspace, monkeypatc
 def test_what_cannot_be_compared_does_not_replace_a_champion(here: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     store = track(here, monkeypatch, "first", predictions(0.9))
     promote(store, NAME, "first", None, PARAMS, silent)
-    with pytest.raises(UserError, match="was promoted without a cross-validation"):
-        monkeypatch.setattr("experiments.promote.refuse_other_settings", lambda *_: None)
-        promote(store, NAME, "first", "label", PARAMS, silent)
+    store = track(here, monkeypatch, "second", predictions(0.95))
+    monkeypatch.setattr("experiments.promote.refuse_other_settings", lambda *_: None)
+    with pytest.raises(UserError, match="was promoted without a cross-validation: promote it anew"):
+        promote(store, NAME, "second", "label", PARAMS, silent)
+    assert "the champion as before" in promote(store, NAME, "first", "label", PARAMS, silent)  # as it was told to
+    assert champion(store) == ("2", "first")
+
+    def in_trouble(*_: str) -> None:
+        raise MlflowException("the server is in trouble", error_code=INTERNAL_ERROR)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store.client), "get_model_version_by_alias", in_trouble)
+        with pytest.raises(UserError, match=r"cannot tell who is the champion \(the server is in trouble\)"):
+            promote(store, NAME, "second", None, PARAMS, silent)
     here.replace("data/split/split.csv", "b,b,val,,1", "b,b,val,,0")
     store = track(here, monkeypatch, "other", predictions(0.99))
     with pytest.raises(UserError, match="other and the champion were measured on other val images"):
         promote(store, NAME, "other", None, PARAMS, silent)
-    assert champion(store) == ("1", "first")
+    assert champion(store) == ("2", "first")
 
 
 def test_a_name_is_of_one_run(here: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
