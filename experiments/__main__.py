@@ -290,15 +290,13 @@ def ui(port: Annotated[int, typer.Option(help="Where the page is served, on this
     from derm.params import load
     from experiments.delivery import deliver_pending
     from experiments.record import Tracking
+    from experiments.saved_view import write_view
 
     with _one_line_errors():
         experiment = load("tracking", Tracking).experiment
         if delivered := deliver_pending().delivered:
             _say(f"{delivered} waiting record(s) delivered")
-        store, uri = open_store([experiment]), store_uri()
-        page = (
-            f"/#/experiments/{store.experiments[experiment]}/runs?workflowType=machine_learning&compareRunsMode=CHART"
-        )
+        uri, page = store_uri(), write_view(open_store([experiment]), experiment)
         if uri.startswith(("http:", "https:")):
             typer.echo(f"the runs are on a server: {shown(uri).rstrip('/')}{page}")
             return

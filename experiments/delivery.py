@@ -124,9 +124,9 @@ def deliver(store: Store, record: Record, folder: Path) -> str:
     if tag in record.tags:
         tell_scored(folder / "artifacts", count_scored(store, tag, record.tags[tag]))
     client.log_artifacts(run_id, str(folder / "artifacts"))
+    client.set_terminated(run_id, end_time=record.ended)
     if (folder / "model").is_dir():
         log_model(client, experiment, run_id, folder / "model")
-    client.set_terminated(run_id, end_time=record.ended)
     client.set_tag(run_id, COMPLETE, "true")
     return run_id
 

@@ -17,15 +17,14 @@ def differing(runs: Sequence[Mapping[str, str]]) -> list[list[str]]:
     A value that more than half of the runs have is left out; so are digests, what only follows from the encoder, and
     a param that some runs do not know and the others agree on.
     """
-    plain = [{name: _plain(value) for name, value in params.items()} for params in runs]
+    plain = _all_plain(runs)
     texts: list[list[str]] = [[] for _ in runs]
-    names = sorted({name for params in plain for name in params}, key=_order)
-    keys = Counter(_key(name) for name in names)
-    for name in names:
+    keys = Counter(_key(name) for name in _names(plain))
+    for name in _differing(plain):
+        if name in TOLD_APART:
+            continue
         values = [params.get(name) for params in plain]
         counts = Counter(value for value in values if value is not None)
-        if len(counts) < 2 or name in TOLD_APART or name.endswith("_sha256") or _follows_from_encoder(name, plain):
-            continue
         common, number = counts.most_common(1)[0]
         usual = common if number * 2 > counts.total() else None
         shown = _key(name) if keys[_key(name)] == 1 else name
@@ -33,6 +32,29 @@ def differing(runs: Sequence[Mapping[str, str]]) -> list[list[str]]:
             if value is not None and value != usual:
                 row.append(f"{shown}={_short(value)}")
     return texts
+
+
+def names_that_differ(runs: Sequence[Mapping[str, str]]) -> list[str]:
+    """The params of which runs have different values, without digests and what only follows from the encoder."""
+    return _differing(_all_plain(runs))
+
+
+def _differing(plain: Sequence[Mapping[str, str]]) -> list[str]:
+    return [
+        name
+        for name in _names(plain)
+        if len({params[name] for params in plain if name in params}) > 1
+        and not name.endswith("_sha256")
+        and not _follows_from_encoder(name, plain)
+    ]
+
+
+def _names(plain: Sequence[Mapping[str, str]]) -> list[str]:
+    return sorted({name for params in plain for name in params}, key=_order)
+
+
+def _all_plain(runs: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    return [{name: _plain(value) for name, value in params.items()} for params in runs]
 
 
 def _order(name: str) -> tuple[bool, str]:

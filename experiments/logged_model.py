@@ -73,7 +73,7 @@ def copy_model(target: Path, classifier: Path = CLASSIFIER) -> None:
 
 
 def log_model(client: "MlflowClient", experiment: str, run_id: str, folder: Path) -> str:
-    """Log what `copy_model` left in `folder` as an output of the run; returns the model's id.
+    """Log what `copy_model` left in `folder` as an output of the run, which has ended; returns the model's id.
 
     By the client, not by `mlflow.pyfunc.log_model`: that one works on a process-wide current run and store.
     """
@@ -97,7 +97,26 @@ def log_model(client: "MlflowClient", experiment: str, run_id: str, folder: Path
         client.log_model_artifacts(model.model_id, str(saved))
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    _tell_numbers(client, run_id, model.model_id)
     return model.model_id
+
+
+def _tell_numbers(client: "MlflowClient", run_id: str, model_id: str) -> None:
+    """Show on the model's own page what it was made with, and what was measured of it on which part of the split."""
+    from mlflow.entities import Metric
+
+    run = client.get_run(run_id)
+    client.log_model_params(model_id, run.data.params)
+    # The run has these already; the same time, step and value make them no second measurement of it.
+    inputs = run.inputs.dataset_inputs if run.inputs else []
+    metrics = [
+        Metric(name, value, run.info.end_time or 0, 0, model_id, part.dataset.name, part.dataset.digest, run_id)
+        for part in inputs
+        for name, value in run.data.metrics.items()
+        if name.split(".", 1)[0] == part.dataset.name.rsplit(" ", 1)[-1]
+    ]
+    if metrics:
+        client.log_batch(run_id, metrics=metrics)
 
 
 def signature(classes: list[str]) -> "ModelSignature":

@@ -119,7 +119,7 @@ def build_record(state: State, experiment: str, events: list[Event]) -> Record:
         key=state.key,
         experiment=experiment,
         run_name=experiment_name or f"{encoder} {state.key[:7]}".strip(),
-        description=describe(metrics, stages),
+        description=describe(metrics, read_intervals(), stages),
         tags={
             "derm.key": state.key,
             "derm.encoder": encoder,
@@ -175,6 +175,14 @@ def describe_datasets(state: State, digests: Mapping[str, str], split: Mapping[s
         for part in CONTEXTS
         if part in digests
     ]
+
+
+def read_intervals(path: Path = PLOTS / INTERVALS) -> dict[str, tuple[float, float]]:
+    """``<part>.<metric>`` -> its 95 % interval; none without a file. UserError if it is damaged."""
+    if not path.exists():
+        return {}
+    table = read_csv(path, part=str, metric=str, low=float, high=float)
+    return {f"{row['part']}.{row['metric']}": (row["low"], row["high"]) for row in table.to_dict("records")}
 
 
 def read_curves(folder: Path = PLOTS) -> dict[str, list[tuple[int, float]]]:

@@ -104,7 +104,8 @@ def test_run_holds_what_the_files_say(stored: Workspace) -> None:
     assert tags["git.dirty"] == "false"
     assert tags["host"] == "box"
     assert tags["seconds.evaluate"] == "4.00"
-    assert "| melanoma.auc | &emsp;0.8800 | &emsp;0.8500 |" in tags["mlflow.note.content"]
+    told = tags["mlflow.note.content"].splitlines()
+    assert told[2] == "| melanoma.auc | &emsp;0.8800 [0.800, 0.930] | &emsp;0.8500 [0.790, 0.900] |"
     assert _artifacts(stored, run.info.run_id) >= {
         "evaluate/roc.png",
         "evaluate/intervals.csv",
@@ -122,6 +123,25 @@ def test_run_holds_what_the_files_say(stored: Workspace) -> None:
     assert parts["training"].name == "ham10000 train"
     assert json.loads(parts["training"].source)["uri"] == "data/sample"
     assert json.loads(str(parts["training"].profile))["num_rows"] == 1
+
+
+def test_model_in_the_store_tells_its_params_and_what_was_measured_of_it(stored: Workspace, here: Here) -> None:
+    here.track(stored)
+    [run] = stored.runs()
+    assert run.outputs is not None
+    [output] = run.outputs.model_outputs
+    model = stored.client().get_logged_model(output.model_id)
+    assert (model.status, model.source_run_id) == ("READY", run.info.run_id)
+    assert model.params == run.data.params
+    told = {(metric.key, metric.value, metric.dataset_name) for metric in model.metrics or []}
+    assert told == {
+        ("val.macro_auc", 0.91, "ham10000 val"),
+        ("val.melanoma.auc", 0.88, "ham10000 val"),
+        ("test.macro_auc", 0.89, "ham10000 test"),
+        ("test.melanoma.auc", 0.85, "ham10000 test"),
+    }
+    history = stored.client().get_metric_history(run.info.run_id, "val.macro_auc")
+    assert [point.value for point in history] == [0.91]  # measured once, told twice
 
 
 def test_report_in_the_store_tells_how_many_states_were_scored(stored: Workspace, here: Here) -> None:
