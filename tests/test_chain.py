@@ -1,12 +1,7 @@
 """The whole chain in fresh clones of this working tree: what `make repro` promises (promises 1, 3, 4 and 6)."""
 
 import base64
-import contextlib
 import json
-import os
-import signal
-import socket
-import subprocess
 import sys
 import time
 import urllib.request
@@ -22,68 +17,13 @@ from PIL import Image
 
 from derm.classifier import Classifier
 from derm.images import decode
-from experiments.state import flatten
+from tests.clone import Clone, agreeing, run, runs
 from tests.closure import ROOT
+from tests.servers import model_server
 
 pytestmark = pytest.mark.chain
 
 AFTER_THE_LOSS = ["train_head", "calibrate", "evaluate", "explain", "package", "report", "track"]
-
-
-class Clone:
-    """A fresh clone with nothing in its cache."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True)
-        listed = _run(["git", "ls-files", "-co", "--exclude-standard", "-z"], ROOT).stdout.split("\0")
-        for name in filter(None, listed):
-            if (ROOT / name).is_file():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes((ROOT / name).read_bytes())
-        self.git("init", "-q")
-        # In the clone's own settings, since a fresh machine has none and `dvc exp run` commits too.
-        for name, value in (("user.name", "test"), ("user.email", "test@localhost"), ("commit.gpgsign", "false")):
-            self.git("config", name, value)
-        self.git("add", "-A")
-        self.git("commit", "-qm", "working tree")
-
-    @classmethod
-    def of(cls, repository: Path, folder: Path) -> "Clone":
-        """What `git clone` makes, with nothing in its cache."""
-        _run(["git", "clone", "-q", "-b", "main", str(repository), str(folder)], repository.parent)
-        made = cls.__new__(cls)
-        made.folder = folder
-        return made
-
-    def git(self, *arguments: str) -> str:
-        return _run(["git", *arguments], self.folder).stdout
-
-    def dvc(self, *arguments: str) -> str:
-        done = _run([sys.executable, "-m", "dvc", *arguments], self.folder)
-        return done.stdout + done.stderr
-
-    def python(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return _run([sys.executable, *arguments], self.folder, check=False, **environment)
-
-    def stages_run(self) -> list[str]:
-        """Stages that the journal says were started and have finished, in order."""
-        journal = self.folder / ".derm/journal/journal.jsonl"
-        events = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
-        return [event["stage"] for event in events if event["event"] == "finished"]
-
-    def json(self, name: str) -> dict:
-        return json.loads((self.folder / name).read_text())
-
-
-def _run(command: list[str], folder: Path, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "GIT_"))}
-    inherited["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{inherited['PATH']}"
-    inherited["DVC_NO_ANALYTICS"] = "1"
-    done = subprocess.run(command, cwd=folder, env=inherited | environment, capture_output=True, text=True, check=False)
-    if check and done.returncode:
-        raise AssertionError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -97,18 +37,6 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     assert made.python("-m", "stages.track").returncode == 0  # as `make repro` does
     print(f"dvc repro in a fresh clone: {time.monotonic() - started:.0f} s")
     return made
-
-
-def runs(clone: Clone) -> list[dict]:
-    """Active MLflow runs: their tags, with id, metrics and params."""
-    code = (
-        "import json, mlflow; client = mlflow.MlflowClient('sqlite:///mlflow.db'); "
-        "ids = [e.experiment_id for e in client.search_experiments()]; "
-        "told = lambda run: {'id': run.info.run_id, 'metrics': run.data.metrics, 'params': run.data.params}; "
-        "print(json.dumps([dict(run.data.tags) | told(run) for run in client.search_runs(ids)]))"
-    )
-    done = clone.python("-c", code)
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_every_stage_ran_and_the_numbers_are_complete(clone: Clone) -> None:
@@ -181,7 +109,7 @@ def test_again_nothing_runs(clone: Clone) -> None:
 def test_a_second_clone_gives_the_same_lock(clone: Clone, tmp_path: Path) -> None:
     """Promise 3: other folder, other time, empty caches; only one decoding thread."""
     other = Clone(tmp_path / "elsewhere" / "another name")
-    _run([sys.executable, "-m", "dvc", "repro"], other.folder, DERM_WORKERS="1")
+    run([sys.executable, "-m", "dvc", "repro"], other.folder, DERM_WORKERS="1")
     assert (other.folder / "dvc.lock").read_bytes() == (clone.folder / "dvc.lock").read_bytes()
 
 
@@ -209,25 +137,10 @@ def test_the_packaged_classifier_predicts_what_the_chain_did(clone: Clone) -> No
 
 @pytest.fixture
 def served(clone: Clone, tmp_path: Path) -> Iterator[str]:
-    """The address of `mlflow models serve`, started in an empty folder: all that it has is the store."""
     [found] = runs(clone)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--port", str(port)]
-    command += ["--model-uri", f"runs:/{found['id']}/classifier"]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "PYTHONPATH"))}
-    kept |= {"MLFLOW_TRACKING_URI": f"sqlite:///{clone.folder / 'mlflow.db'}"}
-    with (tmp_path / "serve.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=tmp_path, env=kept, stdout=log, stderr=log, start_new_session=True)
-        try:
-            for _ in range(300):
-                with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/ping"):
-                    break
-                time.sleep(0.2)
-            yield f"http://127.0.0.1:{port}/invocations"
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(20)
+    store = f"sqlite:///{clone.folder / 'mlflow.db'}"
+    with model_server(f"runs:/{found['id']}/classifier", store, tmp_path) as address:
+        yield address
 
 
 def test_the_served_model_says_what_the_command_line_and_the_package_do(clone: Clone, served: str) -> None:
@@ -337,7 +250,7 @@ def test_the_workflow_tells_what_the_experiment_changes(clone: Clone) -> None:
         if state == "focal":
             clone.dvc("exp", "apply", "focal")
         summary = clone.folder.parent / f"{state}.md"
-        _run(["bash", "-e", "-c", script], clone.folder, BASE="HEAD", GITHUB_STEP_SUMMARY=str(summary))
+        run(["bash", "-e", "-c", script], clone.folder, BASE="HEAD", GITHUB_STEP_SUMMARY=str(summary))
         told.append(summary.read_text())
     (clone.folder / "difference.md").unlink()
     assert told[0].count("None has changed.") == 2 and "dvc.lock does not match" not in told[0]
@@ -351,24 +264,8 @@ def test_what_mlflow_has_is_what_dvc_shows_number_for_number(clone: Clone) -> No
     clone.git("checkout", "-q", "HEAD", "--", ".")
     clone.dvc("checkout", "--quiet")
     clone.dvc("exp", "run", "-S", "head.dropout=0.3", "-n", "no-effect")
-    tracked = {name: run for run in runs(clone) for name in run["dvc.experiments"].split(",")}
-    shown = json.loads(_run([sys.executable, "-m", "dvc", "exp", "show", "--json"], clone.folder).stdout)
-    told = {one["name"]: one["revs"][0]["data"] for entry in shown for one in entry["experiments"] or [] if one["name"]}
-    assert {"focal", "no-effect"} <= set(told) <= set(tracked)
-    for name, data in told.items():
-        metrics = {}
-        for path, content in data["metrics"].items():
-            stage = Path(path).stem
-            prefix = "" if stage == "evaluate" else f"{stage}."
-            metrics |= {f"{prefix}{key}": value for key, value in flatten(content["data"]).items()}
-        numbers = {key: value for key, value in metrics.items() if type(value) in (int, float)}
-        assert len(numbers) > 200
-        curves = {key for key in tracked[name]["metrics"] if "/" in key}
-        assert {key: tracked[name]["metrics"][key] for key in tracked[name]["metrics"].keys() - curves} == numbers
-        params = flatten(data["params"]["params.yaml"]["data"])
-        assert tracked[name]["params"] == {
-            key: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for key, value in params.items()
-        }
+    tracked = agreeing(clone, runs(clone))
+    assert {"focal", "no-effect"} <= set(tracked)
     assert tracked["focal"]["params"]["loss.gamma"] != tracked["no-effect"]["params"]["loss.gamma"]
     before = clone.stages_run()
     clone.dvc("exp", "run", "-S", "head.dropout=0.3", "-n", "no-effect-again")

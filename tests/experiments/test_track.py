@@ -23,6 +23,7 @@ from stages.runner import run
 from stages.track import track
 from tests.closure import ROOT, third_party
 from tests.experiments.conftest import CURVES, METRICS, Workspace
+from tests.servers import free_port, tracking_server
 
 CLOSED_PORT = "http://127.0.0.1:9"
 
@@ -377,25 +378,9 @@ def test_a_server_of_the_model_needs_what_the_code_imports_and_no_more() -> None
 @pytest.fixture
 def server(tmp_path: Path, made_store: Path) -> Iterator[str]:
     """A real tracking server on this machine."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     database = shutil.copyfile(made_store, tmp_path / "served.db")  # what is served here, other tests do not see
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{database}"]
-    command += ["--artifacts-destination", str(tmp_path / "served")]
-    environment = Workspace(tmp_path).environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
-    with (tmp_path / "server.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log, env=environment)
-        try:
-            for _ in range(300):
-                with socket.socket() as trial:
-                    if trial.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait(20)
+    with tracking_server(tmp_path, database, free_port()) as address:
+        yield address
 
 
 def test_waiting_record_is_delivered_to_a_server(workspace: Workspace, here: Here, server: str, tmp_path: Path) -> None:
