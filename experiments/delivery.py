@@ -17,7 +17,7 @@ from derm.files import read_json
 from derm.workspace import private_folder
 from experiments.logged_model import log_model
 from experiments.record import INTERVALS, PART_TAGS, Record, pending_folder
-from experiments.scored import count_scored, tell_scored
+from experiments.scored import NUMBER, next_number, tell_scored
 from experiments.store import Store, StoreUnavailableError, check_answers, open_store, reason
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ def deliver(store: Store, record: Record, folder: Path) -> str:
 
     A run without the tag `derm.complete` was left by a killed process: it is deleted and made anew.
     """
+    from mlflow.entities import RunTag
+
     client, experiment = store.client, store.experiments[record.experiment]
     for run in client.search_runs([experiment], f"tags.`derm.key` = '{record.key}'"):
         if run.data.tags.get(COMPLETE) == "true":
@@ -120,14 +122,15 @@ def deliver(store: Store, record: Record, folder: Path) -> str:
     ).info.run_id
     _log_numbers(client, run_id, record)
     _log_datasets(client, run_id, record)
-    tag = PART_TAGS["test"]
+    tag, last = PART_TAGS["test"], {COMPLETE: "true"}
     if tag in record.tags:
-        tell_scored(folder / "artifacts", count_scored(store, tag, record.tags[tag]))
+        last[NUMBER] = next_number(store, tag, record.tags[tag])
+        tell_scored(folder / "artifacts", int(last[NUMBER]))
     client.log_artifacts(run_id, str(folder / "artifacts"))
     client.set_terminated(run_id, end_time=record.ended)
     if (folder / "model").is_dir():
         log_model(client, experiment, run_id, folder / "model")
-    client.set_tag(run_id, COMPLETE, "true")
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in last.items()])
     return run_id
 
 

@@ -19,10 +19,11 @@ import pytest
 from derm.report.scored import UNTOLD
 from experiments.delivery import deliver_pending
 from experiments.logged_model import CODE, REQUIREMENTS
+from experiments.scored import NUMBER
 from stages.runner import run
 from stages.track import track
 from tests.closure import ROOT, third_party
-from tests.experiments.conftest import CURVES, METRICS, Workspace
+from tests.experiments.conftest import CURVES, LOCK, METRICS, Workspace
 from tests.servers import free_port, tracking_server
 
 CLOSED_PORT = "http://127.0.0.1:9"
@@ -162,6 +163,27 @@ def test_report_in_the_store_tells_how_many_states_were_scored(stored: Workspace
     ] * 2
     assert not any(UNTOLD in text for text in (*texts[0], *texts[1]))
     assert (stored.folder / "plots/report/model_card.md").read_text() == UNTOLD  # what DVC tracks stays as it is
+
+
+def test_number_of_a_state_counts_deleted_runs_and_those_of_an_older_version(stored: Workspace, here: Here) -> None:
+    def number_of(digit: str) -> str:
+        stored.write("dvc.lock", LOCK.replace("2222222222", digit * 10))
+        here.track(stored)
+        return max(run.data.tags.get(NUMBER, "") for run in stored.runs())
+
+    assert [number_of("4"), number_of("5")] == ["0000001", "0000002"]
+    client = stored.client()
+    first, second = stored.runs()
+    client.delete_run(first.info.run_id)
+    assert number_of("6") == "0000003"
+    third = next(run for run in stored.runs() if run.info.run_id != second.info.run_id)
+    client.delete_run(third.info.run_id)
+    assert number_of("7") == "0000004"
+    for run_id in (first.info.run_id, third.info.run_id):
+        client.restore_run(run_id)
+    for one in stored.runs():
+        client.delete_tag(one.info.run_id, NUMBER)  # as older versions left them
+    assert [number_of("8"), number_of("9")] == ["0000005", "0000006"]
 
 
 def test_without_images_no_picture_of_a_patient_leaves(stored: Workspace, here: Here) -> None:
