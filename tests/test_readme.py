@@ -4,7 +4,9 @@ import json
 import re
 from pathlib import Path
 
+import networkx as nx
 import yaml
+from dvc.repo import Repo
 
 from benchmarks.review import explained_images, explanations_table, review_lines, shortcut_lines
 from benchmarks.table import (
@@ -80,6 +82,13 @@ def test_pictures_and_links_exist() -> None:
 def test_the_table_of_stages_names_every_stage() -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     assert all(f"`{name}`" in README for name in stages)
+
+
+def test_the_picture_of_the_chain_is_that_of_dvc_without_edges_that_follow() -> None:
+    graph = nx.DiGraph([(one.name, other.name) for other, one in Repo(str(ROOT)).index.graph.edges])
+    assert set(re.findall(r"^ +(\w+) --> (\w+)$", README, flags=re.MULTILINE)) == set(
+        nx.transitive_reduction(graph).edges
+    )
 
 
 def test_no_local_path_or_registry_is_named() -> None:
