@@ -195,10 +195,12 @@ def queue() -> None:
     """
     from tqdm import tqdm
 
-    from experiments.queue import Standing, open_repository, standing, work_off
+    from experiments.queue import Standing, open_repository, put_back, standing, work_off
 
     with _one_line_errors():
         repository = open_repository()
+        if names := put_back(repository):
+            _say(f"killed before its end, queued again: {', '.join(names)}")
         first = standing(repository)
         if first.is_over:
             _say("nothing is queued: dvc exp run --queue -S 'loss.gamma=0,1,2'")

@@ -7,6 +7,7 @@ the same experiment runs under the same name; one that had finished is left as i
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from experiments.commands import environment
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
+BY_SIGNAL = re.compile(r"exited with (-\d+|137|143)\b")
+"""What DVC says of a stage that was killed; the shell's own numbers are 128 more than the signal's."""
 SILENT_SECONDS = 15.0
 """Without a worker for so long while experiments wait: another one is started. DVC's own waits ten for more to do."""
 
@@ -69,17 +72,16 @@ def standing(repository: "Repo") -> Standing:
 
 
 def put_back(repository: "Repo") -> list[str]:
-    """Queue again what was killed; returns the names. Nothing, as long as a worker is there.
+    """Queue again what was killed; returns the names. What a worker that is there has in hand is left to it.
 
-    Killed are those that a worker which is gone had in hand, and those whose own process ended by a signal.
+    Killed are those that a worker which is gone had in hand, and those whose process or stage ended by a signal: not
+    by an error of its own, so that it may well succeed now.
     """
     queue = repository.experiments.celery_queue
-    if has_worker(repository):
-        return []
-    lost = {result.id: (result, entry) for result, entry in queue._iter_active_tasks()}
+    in_hand = [] if has_worker(repository) else queue._iter_active_tasks()
+    lost = {result.id: (result, entry) for result, entry in in_hand}
     for result, entry in queue._iter_done_tasks():
-        process = queue.proc.get(entry.stash_rev)
-        if process is not None and (process.returncode or 0) < 0:
+        if _was_killed(queue.proc.get(entry.stash_rev)):
             lost[result.id] = result, entry
     finished = {name for names in repository.experiments.ls(all_commits=True).values() for name, _ in names}
     broker, names = Path(queue.wdir) / "broker", []
@@ -126,10 +128,8 @@ def work_off(
     """Run all that waits, with one worker, until nothing waits or runs; returns where everything stands then.
 
     progress: is told each time that the queue is looked at. A worker that ends or is killed while experiments wait is
-    replaced, and what it had in hand is queued again.
+    replaced, and what it had in hand is queued again; so is what `put_back` finds, where it is called before.
     """
-    if names := put_back(repository):
-        say(f"a killed worker had {', '.join(names)} in hand: queued again")
     since = -float("inf")
     while not (now := standing(repository)).is_over:
         progress(now)
@@ -143,6 +143,14 @@ def work_off(
         time.sleep(poll)
     progress(now)
     return now
+
+
+def _was_killed(process: Any) -> bool:
+    """process: what DVC has noted of an experiment that is over. Of a stage's end only its log tells."""
+    if process is None or not process.returncode:
+        return False
+    log = Path(process.stdout or "")
+    return process.returncode < 0 or (log.is_file() and bool(BY_SIGNAL.search(log.read_text("utf-8", "replace"))))
 
 
 def _name(entry: Any) -> str:
