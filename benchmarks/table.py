@@ -158,12 +158,14 @@ def measured_lines(folder: Path = RESULTS) -> str:
     ]
     for path in sorted(folder.glob("featurize-*.json")):
         result = json.loads(path.read_text())
+        date = result["machine"]["date"]
+        when = f" ({date})" if date != machine["date"] else ""
         native = " of 600x450 pixels" if path.stem.endswith("-native") else ""
         lines.append(
             f"- `featurize` with `{result['encoder']}`, {result['images']:,} images{native}: "
             f"{result['end_to_end_images_per_second']:.0f} images a second from disk to cache, "
             f"{result['share_of_possible']:.2f} of what decoding and forward pass allow in the same run "
-            f"({result['share_of_bare']:.2f} of the bare forward pass), {result['peak_memory_mb']:,} MB at most;"
+            f"({result['share_of_bare']:.2f} of the bare forward pass), {result['peak_memory_mb']:,} MB at most{when};"
         )
     return "\n".join(lines)[:-1] + "."
 
