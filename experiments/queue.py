@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BY_SIGNAL = re.compile(r"exited with (-\d+|137|143)\b")
 """What DVC says of a stage that was killed; the shell's own numbers are 128 more than the signal's."""
+READS = 5
 SILENT_SECONDS = 15.0
 """Without a worker for so long while experiments wait: another one is started. DVC's own waits ten for more to do."""
 
@@ -61,7 +62,24 @@ def open_repository() -> "Repo":
 
 
 def standing(repository: "Repo") -> Standing:
-    """As `dvc queue status` has it; one listed as running need not be."""
+    """As `dvc queue status` has it; one listed as running need not be.
+
+    UserError if what DVC has noted of an experiment is damaged, and stays so: its files are not written in one go.
+    """
+    from dvc.utils.serialize import ParseError
+
+    for _ in range(READS - 1):
+        try:
+            return _standing(repository)
+        except ParseError:
+            time.sleep(0.5)
+    try:
+        return _standing(repository)
+    except ParseError as error:
+        raise UserError(f"DVC's note of an experiment is damaged ({error}): delete it, and start again") from None
+
+
+def _standing(repository: "Repo") -> Standing:
     queue = repository.experiments.celery_queue
     return Standing(
         waiting=[_name(entry) for entry in queue.iter_queued()],
@@ -183,11 +201,12 @@ def _is_alive(process: int) -> bool:
 
 
 def _remove_copy(repository: "Repo", stash_rev: str) -> None:
-    """The folder that the killed run worked in."""
-    queue = repository.experiments.celery_queue
+    """The folder that the killed run worked in, and DVC's note of it: half written, it would fail the next run too."""
+    note = Path(repository.experiments.celery_queue.get_infofile_path(stash_rev))
     try:
-        folder = json.loads(Path(queue.get_infofile_path(stash_rev)).read_text(encoding="utf-8"))["root_dir"]
+        folder = json.loads(note.read_text(encoding="utf-8"))["root_dir"]
     except (OSError, KeyError, ValueError):
-        return
-    if repository.tmp_dir and Path(folder).is_relative_to(repository.tmp_dir):
+        folder = None
+    note.unlink(missing_ok=True)
+    if folder and repository.tmp_dir and Path(folder).is_relative_to(repository.tmp_dir):
         shutil.rmtree(folder, ignore_errors=True)

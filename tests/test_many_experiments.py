@@ -1,8 +1,10 @@
 """Twenty experiments in a row, with a tracking server that is gone for half of them. Ten minutes: DERM_LONG=1."""
 
+import base64
 import json
 import os
 import re
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,9 +88,6 @@ def test_the_rest_works_by_the_address_alone(clone: Clone, server: str, tmp_path
     assert re.search(rf"the runs are on a server: {server}/#/experiments/\d+/runs\?", experiments("ui"))
     assert not (clone.folder / "mlflow.db").exists()
     with model_server("models:/skin-lesions@champion", server, tmp_path) as address:
-        import base64
-        import urllib.request
-
         picture = next((clone.folder / "data/sample").rglob("*.jpg")).read_bytes()
         body = json.dumps({"dataframe_records": [{"image": base64.b64encode(picture).decode()}]}).encode()
         asked = urllib.request.Request(address, body, {"Content-Type": "application/json"})

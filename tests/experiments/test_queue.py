@@ -65,6 +65,14 @@ class Grid(Workspace):
         path = self.folder / ".dvc/tmp/exps/celery/dvc-exp-worker-1.json"
         return psutil.Process(json.loads(path.read_text())["pid"])
 
+    def damage_notes_of_unfinished(self) -> int:
+        """DVC's files are not written in one go: killed in between, it leaves an empty one. Returns how many."""
+        notes = (self.folder / ".dvc/tmp/exps/run").glob("*/*.run")
+        unfinished = [note for note in notes if json.loads(note.read_text())["result_hash"] is None]
+        for note in unfinished:
+            note.write_text("")
+        return len(unfinished)
+
 
 @pytest.fixture
 def grid(tmp_path: Path) -> Grid:
@@ -116,6 +124,7 @@ def test_one_whose_stage_was_killed_is_told_and_run_the_next_time(grid: Grid) ->
                 break
         time.sleep(0.05)
     assert "1 succeeded, 1 failed" in grid.ended(process).stdout
+    assert grid.damage_notes_of_unfinished() == 1
     again = grid.python("-m", "experiments", "queue")
     assert again.returncode == 0, again.stderr
     assert "killed before its end, queued again: " in again.stderr
@@ -131,6 +140,17 @@ def test_one_that_fails_is_told_and_the_others_run(grid: Grid) -> None:
     assert "; why: dvc queue logs " in done.stderr
     assert "nothing is queued" in grid.python("-m", "experiments", "queue").stderr  # it would fail again
     assert grid.finished() == [1]
+
+
+def test_a_damaged_note_that_stays_so_is_one_line(grid: Grid) -> None:
+    grid.call("dvc", "exp", "run", "--queue", "-q", "-S", "x=1")
+    assert grid.python("-m", "experiments", "queue").returncode == 0
+    [note] = (grid.folder / ".dvc/tmp/exps/run").glob("*/*.run")
+    note.write_text("")
+    done = grid.python("-m", "experiments", "queue")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: DVC's note of an experiment is damaged (unable to read: ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_outside_of_a_repository_it_is_one_line(tmp_path: Path) -> None:
