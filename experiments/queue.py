@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 BY_SIGNAL = re.compile(r"exited with (-\d+|137|143)\b")
 """What DVC says of a stage that was killed; the shell's own numbers are 128 more than the signal's."""
 READS = 5
+"""So often, half a second apart, a note of DVC's is read that may be half written."""
 SILENT_SECONDS = 15.0
 """Without a worker for so long while experiments wait: another one is started. DVC's own waits ten for more to do."""
 

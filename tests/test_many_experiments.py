@@ -1,4 +1,4 @@
-"""Twenty experiments in a row, with a tracking server that is gone for half of them. Ten minutes: DERM_LONG=1."""
+"""Twenty experiments in a row, with a tracking server that is gone for half of them. A quarter of an hour: DERM_LONG=1."""
 
 import base64
 import json
@@ -15,7 +15,9 @@ from tests.servers import free_port, model_server, tracking_server
 
 pytestmark = [
     pytest.mark.chain,
-    pytest.mark.skipif("DERM_LONG" not in os.environ, reason="NOT RUN: ten minutes long; DERM_LONG=1 runs them"),
+    pytest.mark.skipif(
+        "DERM_LONG" not in os.environ, reason="NOT RUN: a quarter of an hour long; DERM_LONG=1 runs them"
+    ),
 ]
 
 NO_EFFECT = [{"head.dropout": dropout} for dropout in ("0.1", "0.3", "0.4", "0.6")]

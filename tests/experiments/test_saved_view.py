@@ -1,6 +1,8 @@
 """The view that MLflow's page of runs opens with."""
 
+import base64
 import json
+import zlib
 
 import pytest
 
@@ -20,7 +22,9 @@ def _state(workspace: Workspace) -> dict:
     assert experiment is not None
     envelope = json.loads(experiment.tags[TAG + IDENTITY])
     assert envelope["name"] == NAME
-    return json.loads(envelope["state"])
+    kind, packed = envelope["state"].split(";")
+    assert kind == "deflate"
+    return json.loads(zlib.decompress(base64.b64decode(packed)))
 
 
 def test_columns_are_what_differs_and_what_is_chosen_by(laboratory: Laboratory) -> None:
