@@ -1,4 +1,4 @@
-"""Twenty experiments in a row, with a tracking server that is gone for half of them. A quarter of an hour: DERM_LONG=1."""
+"""Twenty experiments in a row, with a tracking server that is gone for half of them. DERM_LONG=1: 15 minutes."""
 
 import base64
 import json
