@@ -55,7 +55,14 @@ def main(
     inputs = {part: inputs_of(features, "pooled", rows["image_id"]) for part, rows in parts.items()}
     targets = {part: rows["target"].to_numpy(copy=True) for part, rows in parts.items()}
     loss = training_loss(CROSS_ENTROPY, targets["train"], len(task.classes), None)
-    data = TrainingData(inputs["train"], targets["train"], inputs["val"], targets["val"], loss, None)
+    data = TrainingData(
+        train=inputs["train"],
+        train_targets=targets["train"],
+        val=inputs["val"],
+        val_targets=targets["val"],
+        loss=loss,
+        positive=None,
+    )
     head_params, params = load("head", HeadParams), load("train", TrainParams)
 
     def member(kind: str) -> Member:

@@ -74,18 +74,21 @@ def focal_loss(
     return (class_weights[targets] * per_row).mean()
 
 
-def training_loss(params: LossParams, targets: np.ndarray, classes: int, positive: int | None) -> TrainingLoss:
+def training_loss(
+    params: LossParams, targets: np.ndarray, classes: int, positive: int | None, section: str = "loss"
+) -> TrainingLoss:
     """The loss for these targets of the training part, int [n], every class present; positive: `task.positive`.
 
     The positive class's weight is multiplied by `melanoma_boost`; `alpha` weighs it with alpha and all others with
-    1 - alpha, as Lin et al. do for two classes. UserError if either is set and there is no positive class.
+    1 - alpha, as Lin et al. do for two classes. UserError, naming the key in `section`, if either is set and there is
+    no positive class.
     """
     factors = np.ones(classes)
     if positive is None:
         for key, value, neutral in (("melanoma_boost", params.melanoma_boost, 1), ("alpha", params.alpha, None)):
             if value != neutral:
                 told = "null" if neutral is None else neutral
-                raise UserError(f"loss.{key} weighs task.positive, which is null: set it to {told}")
+                raise UserError(f"{section}.{key} weighs task.positive, which is null: set it to {told}")
     else:
         factors[positive] *= params.melanoma_boost
         if params.alpha is not None:

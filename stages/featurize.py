@@ -30,7 +30,7 @@ from derm.embedding.loop import Phases
 from derm.embedding.tokens import TokenFile
 from derm.embedding.views import view_names
 from derm.encoders.params import EncoderParams
-from derm.encoders.registry import build_encoders
+from derm.encoders.registry import build_current
 from derm.external import EXTERNAL, read_sets
 from derm.files import write_csv
 from derm.image_table import IMAGES_FILE, read_images
@@ -45,7 +45,7 @@ def main() -> None:
     token_pooling = params.token_pooling if params.tokens else None
     jobs = [
         make_job(encoder, params.batch_size, device, view_names(params.views), params.compile, token_pooling)
-        for encoder in build_encoders(encoder_params)
+        for encoder in build_current(encoder_params)
     ]
     names = read_sets()
     tables = {FEATURES: read_images(IMAGES_FILE)}

@@ -58,6 +58,17 @@ CATALOGUE = (
         source="derm/encoders/colour_texture.py",
     ),
     Entry(
+        name="simple-cnn",
+        parameters=3.3,
+        dimension=256,
+        pixels=224,
+        terms="MIT, with this repository",
+        gated=False,
+        trained_on="nothing: random weights, for adapt.method=scratch",
+        overlap="",
+        source="derm/encoders/simple_cnn.py",
+    ),
+    Entry(
         name="medgemma-4b",
         parameters=416.9,
         dimension=1152,

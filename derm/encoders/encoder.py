@@ -11,6 +11,9 @@ from torch import nn
 
 from derm.files import canonical_json
 
+# What a manifest says of the weights of an encoder that was trained here: they stand in no repository.
+ADAPTED = "adapted"
+
 
 @dataclass(frozen=True)
 class Encoder:
@@ -26,6 +29,7 @@ class Encoder:
     to_grid: that output, or the maps -> [batch, channels, rows, columns], float32.
     covered: (width, height) of an upright image -> (left, top, right, bottom) of what the transform keeps of it.
     weights: name -> tensor of what was learned, as it was stored; empty for an encoder without weights.
+    model: the network in `maps` and `pooling` that holds them; None for an encoder without weights.
     dtype: what is computed in.
     """
 
@@ -37,6 +41,7 @@ class Encoder:
     to_grid: Callable[[torch.Tensor], torch.Tensor]
     covered: Callable[[int, int], tuple[float, float, float, float]]
     weights: dict[str, torch.Tensor]
+    model: nn.Module | None = None
     dtype: torch.dtype = torch.float32
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:

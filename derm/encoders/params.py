@@ -11,6 +11,7 @@ from derm.errors import UserError
 from derm.params import Section
 
 COLOUR_TEXTURE = "colour-texture"
+SIMPLE_CNN = "simple-cnn"
 AUTO = "auto"
 
 

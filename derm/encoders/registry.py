@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 
-from derm.encoders.encoder import Encoder
-from derm.encoders.params import COLOUR_TEXTURE, EncoderParams, PartParams, parts_of
+from derm.encoders.adapted import read_adapted
+from derm.encoders.encoder import ADAPTED, Encoder
+from derm.encoders.params import COLOUR_TEXTURE, SIMPLE_CNN, EncoderParams, PartParams, parts_of
+from derm.encoders.weights import read_safetensors
 from derm.errors import UserError
 
 TIMM = "timm/"
@@ -19,9 +21,23 @@ NAMED = ("medgemma-4b", "medsiglip-448")
 def build_encoders(params: EncoderParams) -> list[Encoder]:
     """The encoders that the params name, joined by `+`, in their order; on CPU, in evaluation mode.
 
+    As their publishers left them; `build_current` also knows those that were trained here.
     UserError for an unknown name (with the nearest known one), for weights that cannot be had and for a wrong digest.
     """
     return [build_encoder(part) for part in parts_of(params)]
+
+
+def build_current(params: EncoderParams, compare_digest: bool = True) -> list[Encoder]:
+    """As `build_encoders`, but an encoder that stage `adapt` has trained comes from `models/encoder`."""
+    trained = read_adapted()
+    parts = parts_of(params)
+    foreign = [name for name in trained if name not in [part.name for part in parts]]
+    if foreign:
+        raise UserError(f"models/encoder holds {foreign[0]}, encoder.name is {params.name}: run `dvc repro adapt`")
+    return [
+        build_as_described(*trained[part.name]) if part.name in trained else build_encoder(part, compare_digest)
+        for part in parts
+    ]
 
 
 def build_encoder(params: PartParams, compare_digest: bool = True) -> Encoder:
@@ -34,6 +50,10 @@ def build_encoder(params: PartParams, compare_digest: bool = True) -> Encoder:
         from derm.encoders.timm_encoder import build as build_timm
 
         return build_timm(params, compare_digest)
+    if params.name == SIMPLE_CNN:
+        from derm.encoders.simple_cnn import build as build_simple_cnn
+
+        return build_simple_cnn(params, compare_digest)
     if params.name.startswith(TRANSFORMERS) or params.name in NAMED:
         from derm.encoders.transformers_encoder import build as build_transformers
 
@@ -47,7 +67,7 @@ def build_for_features(params: EncoderParams, manifests: list[dict[str, Any]]) -
     UserError if what the params name is another encoder.
     """
     # The manifest has the digest of the tensors themselves: the file's own need not be computed again.
-    encoders = [build_encoder(part, compare_digest=False) for part in parts_of(params)]
+    encoders = build_current(params, compare_digest=False)
     if [encoder.manifest for encoder in encoders] != manifests:
         raise UserError(
             f"encoder {params.name} is not the one that made data/features: run `dvc repro featurize` (with --force if "
@@ -71,6 +91,10 @@ def build_as_described(manifest: dict[str, Any], state: dict[str, torch.Tensor] 
         from derm.encoders.timm_encoder import rebuild as rebuild_timm
 
         encoder = rebuild_timm(manifest, state, revision)
+    elif name == SIMPLE_CNN:
+        from derm.encoders.simple_cnn import rebuild as rebuild_simple_cnn
+
+        encoder = rebuild_simple_cnn(manifest, state)
     else:
         from derm.encoders.transformers_encoder import rebuild as rebuild_transformers
 
@@ -93,6 +117,8 @@ def read_state(manifest: dict[str, Any], path: Path) -> dict[str, torch.Tensor]:
     """
     if not path.exists():
         raise UserError(f"--encoder-weights {path}: no such file or folder")
+    if manifest["weights"] == ADAPTED:
+        return read_safetensors(path)
     pooling = manifest["pooling"] if manifest["pooling"] in ("cls", "mean", "map") else None
     params = PartParams(
         name=manifest["encoder"],
@@ -113,7 +139,7 @@ def read_state(manifest: dict[str, Any], path: Path) -> dict[str, torch.Tensor]:
 def _nearest(name: str) -> str:
     import timm
 
-    known = [COLOUR_TEXTURE, *NAMED, *(TIMM + model for model in timm.list_models())]
+    known = [COLOUR_TEXTURE, SIMPLE_CNN, *NAMED, *(TIMM + model for model in timm.list_models())]
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)
     return (
         f"the nearest known name is {nearest[0]!r} (`python -m derm encoders` lists them; also hf/<repository>, and "

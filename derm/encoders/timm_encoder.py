@@ -11,7 +11,7 @@ import torch
 from timm.data.config import resolve_model_data_config
 
 from derm.encoders.code_digest import code_digest
-from derm.encoders.encoder import Encoder, weights_digest
+from derm.encoders.encoder import ADAPTED, Encoder, weights_digest
 from derm.encoders.params import PartParams
 from derm.encoders.preprocessing import INTERPOLATIONS, Recipe
 from derm.encoders.timm_modules import TimmMaps, TimmPooling, cam_layer, check_pooling, grid_of, grid_size
@@ -76,15 +76,18 @@ def build(params: PartParams, compare_digest: bool = True) -> Encoder:
 
 def rebuild(manifest: dict[str, Any], state: dict[str, torch.Tensor] | None, revision: str = "") -> Encoder:
     """The model of a manifest; its weights from `state`, else from the hub at the commit `revision`."""
-    name = manifest["encoder"].removeprefix(PREFIX)
+    name, recipe = manifest["encoder"].removeprefix(PREFIX), Recipe.from_manifest(manifest["transform"])
     if state is None:
-        if manifest["weights"] == "random":
-            raise UserError(f"{PREFIX}{name} with random weights cannot be built again: they stand in no repository")
+        if manifest["weights"] in ("random", ADAPTED):
+            raise UserError(
+                f"{PREFIX}{name} with {manifest['weights']} weights cannot be built again: they stand in no repository"
+            )
         model = fetch_pretrained(name, manifest["model_args"], revision, _create, _classifier)
     else:
         model = _create(name, manifest["model_args"])
+        if manifest["weights"] == ADAPTED:  # its positions were trained at the size that it is used at
+            _set_input_size(name, model, recipe)
         load_strictly(model, state, "the packaged encoder")
-    recipe = Recipe.from_manifest(manifest["transform"])
     arguments, kind = manifest["model_args"], manifest["weights"]
     return _encoder(name, model, arguments, kind, recipe, manifest["pooling"], manifest["precision"])
 
@@ -117,6 +120,7 @@ def _encoder(
         to_grid=partial(_float_grid, model),
         covered=recipe.covered,
         weights=weights,
+        model=model,
         dtype=dtype,
     )
 

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from derm.measures.weighted import balanced_accuracy, confusion, macro_f1, recalls
-from derm.training.data import TrainingData
+from derm.training.data import Targets
 
 
 @dataclass
@@ -16,7 +16,7 @@ class Curves:
 
     rows: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, data: TrainingData, train_loss: float, val_logits: torch.Tensor, **facts: float) -> dict[str, Any]:
+    def add(self, data: Targets, train_loss: float, val_logits: torch.Tensor, **facts: float) -> dict[str, Any]:
         """One step more, which is returned. val_logits [n, classes], as the loss sees them."""
         targets = torch.from_numpy(data.val_targets)
         counts = confusion(data.val_targets, val_logits.argmax(1).numpy(), data.classes)

@@ -1,4 +1,4 @@
-"""What every way of training a head is given."""
+"""What training is given: targets and a loss; a head also the features that were made once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,18 +13,15 @@ from derm.training.params import Sampling
 from derm.training.sampling import sampling_factors
 
 
-@dataclass(frozen=True)
-class TrainingData:
-    """Inputs and targets int64 [n] of the training part and of val, and the loss.
+@dataclass(frozen=True, kw_only=True)
+class Targets:
+    """What is to be told of the training part and of val, int64 [n] each, and the loss.
 
-    Training draws among an image's views, or takes each of them as an image; on val its logits are their mean.
     loss: of rows as training draws them; `part_loss`: of all rows of a part. positive: the index of `task.positive`, or
     None. sampling: how training draws. watch: is told each row of the learning curves as it comes.
     """
 
-    train: Inputs
     train_targets: np.ndarray
-    val: Inputs
     val_targets: np.ndarray
     loss: TrainingLoss
     positive: int | None
@@ -43,3 +40,14 @@ class TrainingData:
     def classes(self) -> int:
         """How many classes there are."""
         return len(self.loss.weights)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData(Targets):
+    """What every way of training a head is given: the targets, and the inputs of the training part and of val.
+
+    Training draws among an image's views, or takes each of them as an image; on val its logits are their mean.
+    """
+
+    train: Inputs
+    val: Inputs

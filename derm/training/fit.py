@@ -103,14 +103,14 @@ def fit_head(
         loss_params, sampling = CROSS_ENTROPY, "natural"
     loss = training_loss(loss_params, targets["train"], len(task.classes), positive)
     data = TrainingData(
-        given["train"],
-        targets["train"],
-        given["val"],
-        targets["val"],
-        loss,
-        positive,
-        sampling,
-        watch,
+        train=given["train"],
+        train_targets=targets["train"],
+        val=given["val"],
+        val_targets=targets["val"],
+        loss=loss,
+        positive=positive,
+        sampling=sampling,
+        watch=watch,
     )
     shape = HeadShape(
         params=params,

@@ -1,7 +1,6 @@
 """Heads trained by gradient steps: AdamW, a schedule, augmentation of features, early stopping."""
 
 import copy
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -19,7 +18,7 @@ from derm.seeds import derived
 from derm.training.curves import Curves
 from derm.training.data import TrainingData
 from derm.training.fitted import Fitted
-from derm.training.monitor import score
+from derm.training.monitor import Best
 from derm.training.params import TrainParams
 from derm.training.sampling import epoch_rows
 from derm.training.schedule import make_schedule
@@ -45,7 +44,7 @@ def fit_by_gradient(member: Member, data: TrainingData, params: TrainParams, see
     averaged = None
     if params.averaging:
         averaged = AveragedModel(member, multi_avg_fn=get_ema_multi_avg_fn(params.averaging), use_buffers=True)
-    curves, best, best_score, best_step = Curves(), None, (-math.inf, -math.inf), 0
+    curves, best, kept = Curves(), Best(), None
     for epoch in tqdm(range(params.epochs), desc=what, unit="epoch", leave=False):
         member.train()
         total = rows = 0.0
@@ -68,15 +67,13 @@ def fit_by_gradient(member: Member, data: TrainingData, params: TrainParams, see
         with torch.no_grad():
             logits = val_logits(judged, data.val)
         row = curves.add(data, total / rows, logits, learning_rate=float(schedule.get_last_lr()[0]))
-        # Of equal ones the lower val loss: a hybrid is zero until the first melanoma is found.
-        found = (score(row, params.monitor), -row["val_loss"])
-        if math.isfinite(row["val_loss"]) and found > best_score:
-            best, best_score, best_step = copy.deepcopy(judged), found, epoch
-        elif epoch - best_step >= params.patience:
+        if best.improved_by(row, params):
+            kept = copy.deepcopy(judged)
+        elif best.is_over(epoch, params.patience):
             break
-    if best is None:
+    if kept is None or best.step is None:
         raise UserError("the val loss was never a finite number: lower train.learning_rate")
-    return Fitted(best, curves, best_step, {"stopped_early": len(curves.rows) < params.epochs})
+    return Fitted(kept, curves, best.step, {"stopped_early": len(curves.rows) < params.epochs})
 
 
 def adamw(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:

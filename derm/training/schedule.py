@@ -12,13 +12,13 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
-from derm.training.params import TrainParams
+from derm.training.params import GradientParams
 
 # A cycle starts at one over this of its peak, as torch would have it.
 RISE = 25.0
 
 
-def make_schedule(optimiser: Optimizer, params: TrainParams, batches_an_epoch: int) -> LRScheduler:
+def make_schedule(optimiser: Optimizer, params: GradientParams, batches_an_epoch: int) -> LRScheduler:
     """Stepped after every batch.
 
     Linear warm-up over `warmup_epochs`, then cosine: half a cosine down to `least_learning_rate`; warm_restarts: one

@@ -13,7 +13,7 @@ from timm.models import save_for_hf
 
 from derm.classifier import Classifier
 from derm.images import decode
-from stages import calibrate, evaluate, explain, featurize, package, report, train_head
+from stages import adapt, calibrate, evaluate, explain, featurize, package, report, train_head
 from tests.derm.encoders.tiny import FAMILIES
 
 # How `encoder.name` calls a folder of each family.
@@ -34,9 +34,9 @@ def write_checkpoint(checkpoint: str, folder: Path) -> str:
 
 
 def run_chain(encoder: dict[str, Any], features: dict[str, Any] | None = None) -> None:
-    """From featurize to report, with these params."""
+    """From adapt to report, with these params."""
     change_params({"encoder": encoder, "features": features or {}})
-    for stage in (featurize, train_head, calibrate, evaluate, explain, package, report):
+    for stage in (adapt, featurize, train_head, calibrate, evaluate, explain, package, report):
         stage.main()
 
 

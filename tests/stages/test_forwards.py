@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from derm.encoders import code_digest
+from derm.encoders.adapted import write_adapted
 from stages import featurize, prepare, prepare_external
 from tests.closure import ROOT
 from tests.dataset import make_folder
@@ -47,6 +48,7 @@ def runs(workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     made = Runs(workspace, capsys)
     prepare.main()
     prepare_external.main()
+    write_adapted({})
     return made
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from derm.embedding.features import Features, read_features, write_features
 from derm.files import read_tensors
-from stages import calibrate, featurize, prepare, prepare_external, split, train_head
+from stages import adapt, calibrate, featurize, prepare, prepare_external, split, train_head
 from tests.closure import ROOT
 from tests.dataset import make_folder
 
@@ -27,7 +27,7 @@ def fitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     params["train"]["l2"] = [1.0, 0.1]
     Path("params.yaml").write_text(yaml.safe_dump(params))
     make_folder(tmp_path / "data/own", lesions_per_class=12)
-    for stage in (prepare, prepare_external, split, featurize, train_head, calibrate):
+    for stage in (prepare, prepare_external, split, adapt, featurize, train_head, calibrate):
         stage.main()
     return pd.read_csv("data/split/split.csv")
 
@@ -75,6 +75,6 @@ def test_how_a_diagnosis_was_confirmed_changes_no_prediction(fitted: pd.DataFram
     before = HEAD.read_bytes(), Path("data/features/features.safetensors").read_bytes()
     path = Path("data/own/HAM10000_metadata.csv")
     path.write_text(path.read_text().replace("histo", "follow_up"))
-    for stage in (prepare, prepare_external, split, featurize, train_head):
+    for stage in (prepare, prepare_external, split, adapt, featurize, train_head):
         stage.main()
     assert (HEAD.read_bytes(), Path("data/features/features.safetensors").read_bytes()) == before

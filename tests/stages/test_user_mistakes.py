@@ -12,6 +12,7 @@ import yaml
 from PIL import Image
 
 from derm.appearance import MEASURES
+from derm.encoders.adapted import write_adapted
 from derm.errors import UserError
 from derm.folder_digest import folder_digest
 from derm.image_table import read_appearance
@@ -164,6 +165,7 @@ def test_too_many_unusable_rows_stop_the_run(folder: Folder) -> None:
 def test_an_image_changed_after_prepare(folder: Folder) -> None:
     prepare.main()
     prepare_external.main()
+    write_adapted({})
     Image.new("RGB", (64, 48), "red").save(folder.image(7))
     message = failure(featurize.main)
     assert folder.image(7).name in message and "changed" in message
@@ -305,6 +307,7 @@ def test_wrong_params(folder: Folder, section: str, values: dict, told: str) -> 
 )
 def test_wrong_encoders(folder: Folder, values: dict, told: str) -> None:
     prepare.main()
+    write_adapted({})
     set_params(encoder=values)
     assert told in failure(featurize.main)
 

@@ -41,7 +41,7 @@ class Stage:
         params["encoder"]["name"] = "+".join(f"timm/{fake.encoder.manifest['encoder']}" for fake in fakes)
         params["encoder"]["weights"] = "random"
         (self.folder / "params.yaml").write_text(yaml.safe_dump(params))
-        self._patch.setattr(featurize, "build_encoders", lambda params: [fake.encoder for fake in fakes])
+        self._patch.setattr(featurize, "build_current", lambda params: [fake.encoder for fake in fakes])
         featurize.main()
 
 

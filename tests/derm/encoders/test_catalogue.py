@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from derm.__main__ import app
 from derm.encoders.catalogue import CATALOGUE, known, listing, timm_models
-from derm.encoders.params import COLOUR_TEXTURE
+from derm.encoders.params import COLOUR_TEXTURE, SIMPLE_CNN
 from derm.encoders.registry import build_encoder
 from tests.derm.encoders.params import params
 
@@ -41,6 +41,8 @@ def architecture(name: str) -> Any:
         config = SiglipVisionConfig(**SO400M, image_size=896 if is_medgemma else 448, vision_use_head=not is_medgemma)
         with torch.device("meta"):
             return SiglipVisionModel(config)
+    if name == SIMPLE_CNN:
+        return build_encoder(params(name=name)).model
     return timm.create_model(TWINS.get(name, name.removeprefix("timm/")), num_classes=0, device="meta")
 
 
@@ -49,8 +51,11 @@ def test_sizes_and_dimensions_are_those_of_the_architecture(name: str) -> None:
     entry, model = known(name), architecture(name)
     assert entry is not None
     assert entry.parameters == round(sum(weight.numel() for weight in model.parameters()) / 1e6, 1)
-    width = model.head_hidden_size if hasattr(model, "head_hidden_size") else model.config.hidden_size
-    assert entry.dimension == width
+    if name == SIMPLE_CNN:
+        assert entry.dimension == model.dense.out_features
+    else:
+        width = model.head_hidden_size if hasattr(model, "head_hidden_size") else model.config.hidden_size
+        assert entry.dimension == width
     if name.startswith("timm/"):
         assert entry.pixels == model.default_cfg["input_size"][1]
 

@@ -21,6 +21,7 @@ from timm.data.config import resolve_model_data_config
 from timm.data.transforms_factory import create_transform
 from timm.models import save_for_hf
 
+from derm.encoders.adapted import write_adapted
 from derm.encoders.encoder import Encoder, fingerprint, weights_digest
 from derm.encoders.registry import build_as_described, build_encoder, build_for_features, read_state
 from derm.errors import UserError
@@ -355,7 +356,9 @@ def test_an_encoder_is_built_anew_from_its_manifest_and_weights() -> None:
         assert torch.equal(again.embed(image), encoder.embed(image))
 
 
-def test_an_encoder_that_is_not_the_described_one_is_refused() -> None:
+def test_an_encoder_that_is_not_the_described_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_adapted({})
     encoder = build_encoder(params(seed=4))
     other: Encoder = build_encoder(params(seed=5))
     with pytest.raises(UserError, match="weights_digest differ"):

@@ -69,7 +69,12 @@ def parts(
 ) -> TrainingData:
     """Features [n, dim] of one view, or [n, views, dim], and targets of the two parts."""
     return TrainingData(
-        viewed(train[0]), train[1], viewed(val[0]), val[1], loss or plain_loss(int(train[1].max()) + 1), positive
+        train=viewed(train[0]),
+        train_targets=train[1],
+        val=viewed(val[0]),
+        val_targets=val[1],
+        loss=loss or plain_loss(int(train[1].max()) + 1),
+        positive=positive,
     )
 
 

@@ -38,7 +38,9 @@ def drawn(given: Inputs, epochs: int = 1, seed: int = 0, **changes: Any) -> list
     of_shape = {key: changes.pop(key) for key in list(changes) if key in ("encoding", "metadata", "metadata_dropout")}
     member = Member(shape(given.channels, 3, type="mlp", hidden=[4], **of_shape))
     targets = np.arange(len(given)) % 3
-    data = TrainingData(given, targets, given, targets, plain_loss(), None)
+    data = TrainingData(
+        train=given, train_targets=targets, val=given, val_targets=targets, loss=plain_loss(), positive=None
+    )
     batches = Batches(member, data, params(**({"batch_size": COUNT} | changes)), torch.Generator().manual_seed(seed))
     return [batch for _ in range(epochs) for batch in batches.epoch()]
 
@@ -138,7 +140,9 @@ def test_metadata_is_mixed_with_the_features() -> None:
 
 def test_balanced_sampling_draws_by_class() -> None:
     targets = np.repeat([0, 1, 2], [3000, 900, 100])
-    data = TrainingData(table(), targets, table(), targets, plain_loss(), None)
+    data = TrainingData(
+        train=table(), train_targets=targets, val=table(), val_targets=targets, loss=plain_loss(), positive=None
+    )
     member = Member(shape(5, 3, type="mlp", hidden=[4]))
     batches = Batches(member, data, params(sampling="balanced", batch_size=128), torch.Generator().manual_seed(0))
     seen = torch.cat([batch.targets for _ in range(3) for batch in batches.epoch()])

@@ -177,7 +177,9 @@ def test_while_no_image_of_the_positive_class_is_found_the_lower_val_loss_counts
     given = training_data(positive=1)
     train, val = (np.where(targets == 1, 0, targets) for targets in (given.train_targets, given.val_targets))
     val[np.flatnonzero(given.val_targets == 1)[0]] = 1
-    rare = TrainingData(given.train, train, given.val, val, plain_loss(3), 1)
+    rare = TrainingData(
+        train=given.train, train_targets=train, val=given.val, val_targets=val, loss=plain_loss(3), positive=1
+    )
     fit = fitted(rare, epochs=12, monitor="hybrid", patience=2)
     assert {row["val_sensitivity"] for row in fit.curves.rows} == {0.0}
     losses = [row["val_loss"] for row in fit.curves.rows]
@@ -333,6 +335,13 @@ def test_tokens_are_trained_on_too() -> None:
     targets = generator.integers(0, 2, 80)
     tokens = 0.2 * generator.normal(size=(80, 1, 3, 4))
     tokens[..., 0] += np.where(targets == 1, -1, 1)[:, None, None] * np.array([2.0, -1.0, -1.0])
-    given = TrainingData(inputs(tokens), targets, inputs(tokens), targets, plain_loss(2), None)
+    given = TrainingData(
+        train=inputs(tokens),
+        train_targets=targets,
+        val=inputs(tokens),
+        val_targets=targets,
+        loss=plain_loss(2),
+        positive=None,
+    )
     fit = fitted(given, type="attention_pool", queries=2, query_width=8, dropout=0.0, learning_rate=0.03)
     assert (logits(fit.member, given).argmax(axis=1) == targets).mean() > 0.9
