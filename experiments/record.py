@@ -53,8 +53,8 @@ PREDICTED = "predictions/val.csv"
 PART_TAGS = {"val": "derm.val_part", "test": "derm.test_part"}
 CONTEXTS = {"train": "training", "val": "validation", "calibration": "calibration", "test": "testing"}
 """The parts of the split, and what MLflow is told that they were for."""
-WITH_PICTURES = ("explain", "report")
-"""The folders of plots/ that hold pictures of patients; the report embeds those of `explain`."""
+WITH_PICTURES = ("adapt/augmentation.png", "explain", "prepare/pairs.png", "prepare/sheets", "report")
+"""What of plots/ shows pictures of patients; the report embeds those of `explain`."""
 LIBRARIES = ("dvc", "mlflow", "numpy", "pandas", "scikit-learn", "timm", "torch", "transformers")
 
 
@@ -205,7 +205,7 @@ def figures(with_pictures: bool, folder: Path = PLOTS) -> Iterable[Path]:
     """The PNG figures of all stages and the files of the report; without those that show patients if so asked."""
     report = [path for path in (folder / "report").rglob("*") if path.is_file()]
     for path in sorted({*folder.glob("*/**/*.png"), *report}):
-        if with_pictures or path.relative_to(folder).parts[0] not in WITH_PICTURES:
+        if with_pictures or not any(path.relative_to(folder).is_relative_to(name) for name in WITH_PICTURES):
             yield path
 
 

@@ -159,9 +159,24 @@ def _training(artefacts: Artefacts) -> str:
     told = f"Kept: step {trained['best_step']} of {trained['steps']}, val loss {trained['val_loss']:.4f}"
     told += f", training loss {trained['train_loss']:.4f}" if "train_loss" in trained else ""
     return (
-        f"The encoder stayed as it is; a head of type {head['params']['type']} was trained on its "
+        f"{_encoder_training(artefacts)}; a head of type {head['params']['type']} was trained on its "
         f"{head['channels']:,} numbers an image, {head['members']} member(s). {told}. "
         f"On the validation part it {trained['fit']}."
+    )
+
+
+def _encoder_training(artefacts: Artefacts) -> str:
+    adapted = artefacts.metric("adapt")
+    if adapted["method"] == "none":
+        return "The encoder stayed as it is"
+    moved = f"{adapted['trained_parameters']:,} of {adapted['parameters']:,} parameters"
+    if adapted["method"] == "lora":
+        moved = (
+            f"{adapted['trained_parameters']:,} in low-rank adapters beside its {adapted['parameters']:,} parameters"
+        )
+    return (
+        f"The encoder was trained first on the training part (adapt.method {adapted['method']}: {moved}; epoch "
+        f"{adapted['best_step'] + 1} of {adapted['steps']} kept by the validation part)"
     )
 
 

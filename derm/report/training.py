@@ -26,12 +26,21 @@ def training_part() -> Part:
     if len(members) > 1:
         text += f" The mean probability of {len(members)} heads is told; the curves are those of the first."
         tables = [("Members", members.rename(columns=lambda name: name.replace("_", " ")))]
-    return Part(
-        "Training",
-        text,
-        tables,
-        [Figure(PLOTS / "train_head/curves.png", "Learning curves (one run: no intervals)", wide=True)],
-    )
+    figures = [
+        Figure(PLOTS / "train_head/curves.png", "Learning curves of the head (one run: no intervals)", wide=True)
+    ]
+    adapted = read_json(Path("metrics/adapt.json"))
+    if adapted["method"] != "none":
+        text += (
+            f" The encoder was trained before it ({adapted['method']}, {adapted['trained_parameters']:,} parameters): "
+            f"epoch {adapted['best_step'] + 1} of {adapted['steps']} kept, val loss {adapted['val_loss']:.4f} with the "
+            "classifier it was trained with. The head's own training loss is of images that the encoder knows."
+        )
+        figures += [
+            Figure(PLOTS / "adapt/curves.png", "Learning curves of the encoder (one run: no intervals)", wide=True),
+            Figure(PLOTS / "adapt/augmentation.png", "What the encoder was trained on", wide=True),
+        ]
+    return Part("Training", text, tables, figures)
 
 
 def beside_tables() -> list[tuple[str, pd.DataFrame]]:

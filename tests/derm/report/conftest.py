@@ -77,6 +77,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
     )
     made.json("metrics/prepare_external.json", {})
     made.json("metrics/split.json", {"digest": "f" * 64} | {name: part(count) for name, count in COUNTS.items()})
+    made.json("metrics/adapt.json", {"method": "none"})
     made.json(
         "metrics/train_head.json",
         {"best_step": 3, "steps": 5, "val_loss": 0.5, "train_loss": 0.25, "fit": "fits", "l2": 0.1},
