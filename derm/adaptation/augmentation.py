@@ -17,9 +17,11 @@ from derm.adaptation.params import Level
 LEVELS: dict[Level, str] = {
     "none": "the photograph as it is",
     "flips": "mirrored and turned by right angles",
-    "mild": "flips, turned by up to 20 degrees, scaled by up to 10 %, colours changed by up to 10 %",
-    "medium": "flips, any turn, scaled by up to 20 %, moved by up to 10 %, colours by up to 20 %, 1 in 10 blurred",
-    "strong": "as medium, scaled and colours by up to 30 %, 1 in 4 blurred, 1 in 4 noisy, 1 in 4 with a part cut out",
+    "mild": "flips, turned by up to 10 degrees, 5 % smaller to 10 % larger, colours by up to 10 %",
+    "medium": "flips, turned by up to 25 degrees, 10 % smaller to 20 % larger, moved by up to 5 %, colours by up to "
+    "20 %, 1 in 10 blurred",
+    "strong": "flips, turned by up to 25 degrees, 10 % smaller to 30 % larger, moved by up to 10 %, colours by up to "
+    "30 %, 1 in 4 blurred, 1 in 4 noisy, 1 in 4 with a part cut out",
 }
 # Before anything but flips, a larger photograph is made smaller: its shorter side so many times the encoder's input.
 SPARE = 1.5
@@ -63,16 +65,18 @@ class _RightAngles(torch.nn.Module):
 
 class _Around(torch.nn.Module):
     """Turned, scaled and moved (as a share of each side); what comes into sight at an edge is the photograph's own,
-    mirrored."""
+    mirrored. Together with right angles, few degrees are enough: with many, and much smaller, a whole lesion would be
+    mirrored into sight, and seen twice."""
 
-    def __init__(self, degrees: float, scale: float, shift: float) -> None:
+    def __init__(self, degrees: float, smaller: float, larger: float, shift: float) -> None:
         super().__init__()
-        self.degrees, self.scale, self.shift = degrees, scale, shift
+        self.degrees, self.smaller, self.larger, self.shift = degrees, smaller, larger, shift
 
     def forward(self, image: Image.Image) -> Image.Image:
         width, height = image.size
-        turn, scale, across, down = (torch.rand(4) * 2 - 1).tolist()
-        scale, moved = 1 + self.scale * scale, [round(self.shift * across * width), round(self.shift * down * height)]
+        turn, grown, across, down = (torch.rand(4) * 2 - 1).tolist()
+        scale = 1 + (self.larger if grown > 0 else self.smaller) * grown
+        moved = [round(self.shift * across * width), round(self.shift * down * height)]
         # As far as a corner can look, and no further than a reflection reaches.
         reach = math.hypot(width, height) / 2 / scale + max(abs(moved[0]), abs(moved[1])) / scale
         margins = [min(side - 1, max(0, math.ceil(reach - side / 2) + 2)) for side in (width, height)]
@@ -91,12 +95,12 @@ def _transform(level: Level) -> v2.Compose | None:
         case "flips":
             return v2.Compose(flips)
         case "mild":
-            return v2.Compose([*flips, _Around(20, 0.1, 0.0), v2.ColorJitter(0.1, 0.1, 0.1, 0.01)])
+            return v2.Compose([*flips, _Around(10, 0.05, 0.1, 0.0), v2.ColorJitter(0.1, 0.1, 0.1, 0.01)])
         case "medium":
             jitter = v2.ColorJitter(0.2, 0.2, 0.2, 0.02)
-            return v2.Compose([*flips, _Around(180, 0.2, 0.1), jitter, _sometimes(_blur(), 0.1)])
+            return v2.Compose([*flips, _Around(25, 0.1, 0.2, 0.05), jitter, _sometimes(_blur(), 0.1)])
         case "strong":
-            moved = [_Around(180, 0.3, 0.1), v2.ColorJitter(0.3, 0.3, 0.3, 0.03), _sometimes(_blur(), 0.25)]
+            moved = [_Around(25, 0.1, 0.3, 0.1), v2.ColorJitter(0.3, 0.3, 0.3, 0.03), _sometimes(_blur(), 0.25)]
             noise = v2.Compose([v2.GaussianNoise(sigma=0.03)])
             cut_out = v2.RandomErasing(0.25, scale=(0.02, 0.1), value=0.5)
             as_numbers = [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)]

@@ -20,7 +20,7 @@ def augmentation_sheet(photographs: Photographs, targets: np.ndarray, classes: S
     for target, name in enumerate(classes):
         row = int(np.flatnonzero(targets == target)[0])
         whole = read_image(photographs.paths[row], photographs.digests[row])
-        drawn = [photographs.augmentation(whole, seed) for seed in range(DRAWS)]
+        drawn = [photographs.augmentation(whole, seed) for seed in range(target * DRAWS, (target + 1) * DRAWS)]
         shown = [ImageOps.pad(image, EACH, color="white") for image in (whole, *drawn)]
         captions = [["as it is"], *([""] for _ in drawn)]
         cells.append(Cell(shown, RIGHT, name, captions))
