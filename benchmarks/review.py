@@ -125,6 +125,24 @@ def explained_images(folder: Path = RESULTS) -> str:
     return "; ".join(told)
 
 
+def adapted_lines(folder: Path = RESULTS) -> str:
+    """Markdown: what training the encoder was worth, a point for each `adapt-*.json`."""
+    lines = []
+    for path in sorted(folder.glob("adapt-*.json")):
+        result = json.loads(path.read_text())
+        decided, adapt, speed = result["test"]["decision.balanced_accuracy"], result["adapt"], result["speed"]
+        what = "the drawn sample" if result["synthetic"] else "real HAM10000, 200x150"
+        epochs = result["training"]["steps"]
+        lines.append(
+            f"- {what}, `{adapt['encoder']['name']}` at {adapt['encoder']['image_size']} pixels, `{adapt['method']}`, "
+            f"{epochs} epochs at {adapt['learning_rate']:g} (layer decay {adapt['layer_decay']:g}) on a "
+            f"{speed['device'].upper()}: balanced accuracy of the decision {decided['b']:.3f}, frozen {decided['a']:.3f}, "
+            f"difference {decided['difference']:+.3f} [{decided['low']:+.3f}, {decided['high']:+.3f}] on "
+            f"{result['images']:,} test images; {speed['waiting_share']:.1%} of the time spent waiting for images"
+        )
+    return ";\n".join(lines) + "."
+
+
 def _lead(row: dict[str, Any]) -> str:
     if "value" not in row:
         return row["verdict"]

@@ -8,7 +8,7 @@ import networkx as nx
 import yaml
 from dvc.repo import Repo
 
-from benchmarks.review import explained_images, explanations_table, review_lines, shortcut_lines
+from benchmarks.review import adapted_lines, explained_images, explanations_table, review_lines, shortcut_lines
 from benchmarks.table import (
     RECIPES,
     RESULTS,
@@ -62,6 +62,10 @@ def test_what_intervals_sets_and_distances_hold_is_as_measured() -> None:
 
 def test_what_maps_are_worth_is_as_measured() -> None:
     assert explanations_table() in README and shortcut_lines() in README and explained_images() in README
+
+
+def test_what_training_the_encoder_is_worth_is_as_measured() -> None:
+    assert adapted_lines() in README
 
 
 def test_speeds_are_those_of_the_measurements() -> None:
