@@ -137,8 +137,8 @@ def adapted_lines(folder: Path = RESULTS) -> str:
             f"- {what}, `{adapt['encoder']['name']}` at {adapt['encoder']['image_size']} pixels, `{adapt['method']}`, "
             f"{epochs} epochs at {adapt['learning_rate']:g} (layer decay {adapt['layer_decay']:g}) on a "
             f"{speed['device'].upper()}: balanced accuracy of the decision {decided['b']:.3f}, "
-            f"frozen {decided['a']:.3f}, difference {decided['difference']:+.3f} [{decided['low']:+.3f}, {decided['high']:+.3f}] on "
-            f"{result['images']:,} test images; {speed['waiting_share']:.1%} of the time spent waiting for images"
+            f"frozen {decided['a']:.3f}, difference {decided['difference']:+.3f} [{decided['low']:+.3f}, "
+            f"{decided['high']:+.3f}] on {result['images']:,} test images; {speed['waiting_share']:.1%} of the time spent waiting for images"
         )
     return ";\n".join(lines) + "."
 
