@@ -133,12 +133,13 @@ def adapted_lines(folder: Path = RESULTS) -> str:
         decided, adapt, speed = result["test"]["decision.balanced_accuracy"], result["adapt"], result["speed"]
         what = "the drawn sample" if result["synthetic"] else "real HAM10000, 200x150"
         epochs = result["training"]["steps"]
+        how = f"{epochs} epochs at {adapt['learning_rate']:g} (layer decay {adapt['layer_decay']:g})"
+        interval = f"{decided['difference']:+.3f} [{decided['low']:+.3f}, {decided['high']:+.3f}]"
         lines.append(
             f"- {what}, `{adapt['encoder']['name']}` at {adapt['encoder']['image_size']} pixels, `{adapt['method']}`, "
-            f"{epochs} epochs at {adapt['learning_rate']:g} (layer decay {adapt['layer_decay']:g}) on a "
-            f"{speed['device'].upper()}: balanced accuracy of the decision {decided['b']:.3f}, "
-            f"frozen {decided['a']:.3f}, difference {decided['difference']:+.3f} [{decided['low']:+.3f}, "
-            f"{decided['high']:+.3f}] on {result['images']:,} test images; {speed['waiting_share']:.1%} of the time spent waiting for images"
+            f"{how} on a {speed['device'].upper()}: balanced accuracy of the decision {decided['b']:.3f}, "
+            f"frozen {decided['a']:.3f}, difference {interval} on {result['images']:,} test images; "
+            f"{speed['waiting_share']:.1%} of the time spent waiting for images"
         )
     return ";\n".join(lines) + "."
 
