@@ -74,5 +74,5 @@ lock: ## write requirements.lock anew from requirements.txt (needs uv)
 	uv pip compile --universal --python-version 3.11 requirements.txt -o requirements.lock --custom-compile-command "make lock"
 
 clean: ## remove the virtual environment and caches; results, the MLflow store and what waits for it stay
-	rm -rf $(VENV) .derm/embeddings .derm/verify .pytest_cache .ruff_cache
+	rm -rf $(VENV) .derm/adapt .derm/embeddings .derm/verify .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,7 +15,7 @@ from experiments.state import LOCK_FILE, TRACKING_STAGE, lock_outs, read_metrics
 
 TOLERANCE = 1e-3
 """Absolute: what another processor or library build may move a metric by without anybody's conclusion changing."""
-NO_RESULTS = {"train_head.steps", "train_head.best_step", "package.bytes"}
+NO_RESULTS = {"adapt.steps", "adapt.best_step", "train_head.steps", "train_head.best_step", "package.bytes"}
 SAME_BYTES = "same bytes"
 SAME_NUMBERS = "same numbers"
 DIFFERENT = "different numbers"

@@ -82,6 +82,27 @@ def test_another_training_makes_old_features_stale(prepared_workspace: Path) -> 
     assert digests[0][0] != digests[1][0] and digests[0][1] != digests[1][1]
 
 
+def test_neither_test_nor_calibration_part_reaches_the_encoder(prepared_workspace: Path) -> None:
+    """Their diagnoses are changed, their images are gone: the encoder comes out the same."""
+    change_params(
+        {
+            "adapt": QUICK | {"method": "lora", "epochs": 1},
+            "encoder": {"name": "timm/test_vit", "weights": "random"},
+        }
+    )
+    adapt.main()
+    before = folder_digest(Path("models/encoder"))
+    split, images = pd.read_csv("data/split/split.csv"), pd.read_csv("data/prepared/images.csv").set_index("image_id")
+    hidden = split["part"].isin(["test", "calibration"])
+    assert 0 < hidden.sum() < len(split)
+    split.loc[hidden, "target"] = 0
+    split.to_csv("data/split/split.csv", index=False)
+    for path in images.loc[split.loc[hidden, "image_id"], "path"]:
+        Path(path).unlink()
+    adapt.main()
+    assert folder_digest(Path("models/encoder")) == before
+
+
 @pytest.mark.parametrize(
     ("encoder", "changes", "told"),
     [
