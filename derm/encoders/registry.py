@@ -83,6 +83,12 @@ def build_as_described(manifest: dict[str, Any], state: dict[str, torch.Tensor] 
     UserError if the result's manifest is another one; only a warning if no more than the code has changed since.
     """
     name = manifest["encoder"]
+    if state is None and manifest["weights"] == ADAPTED:
+        raise UserError(
+            f"{name} was trained where this was made, and its weights are not here: name the file with "
+            "--encoder-weights (there it is models/encoder/encoder-1.safetensors), or package it with a larger "
+            "package.max_encoder_mb"
+        )
     if name == COLOUR_TEXTURE:
         from derm.encoders.colour_texture_encoder import rebuild
 

@@ -78,10 +78,8 @@ def rebuild(manifest: dict[str, Any], state: dict[str, torch.Tensor] | None, rev
     """The model of a manifest; its weights from `state`, else from the hub at the commit `revision`."""
     name, recipe = manifest["encoder"].removeprefix(PREFIX), Recipe.from_manifest(manifest["transform"])
     if state is None:
-        if manifest["weights"] in ("random", ADAPTED):
-            raise UserError(
-                f"{PREFIX}{name} with {manifest['weights']} weights cannot be built again: they stand in no repository"
-            )
+        if manifest["weights"] == "random":
+            raise UserError(f"{PREFIX}{name} with random weights cannot be built again: they stand in no repository")
         model = fetch_pretrained(name, manifest["model_args"], revision, _create, _classifier)
     else:
         model = _create(name, manifest["model_args"])

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from derm.encoders.code_digest import code_digest
-from derm.encoders.encoder import ADAPTED, Encoder, weights_digest
+from derm.encoders.encoder import Encoder, weights_digest
 from derm.encoders.hub import fetch, fetch_if_any
 from derm.encoders.image_processor_recipe import FILES, recipe_of
 from derm.encoders.params import PartParams
@@ -96,8 +96,8 @@ def rebuild(manifest: dict[str, Any], state: dict[str, torch.Tensor] | None, rev
     if state is not None:
         tower = empty_tower(config, name)
         load_strictly(tower, state, "the packaged encoder")
-    elif manifest["weights"] in ("random", ADAPTED):
-        raise UserError(f"{name} with {manifest['weights']} weights cannot be built again: they stand in no repository")
+    elif manifest["weights"] == "random":
+        raise UserError(f"{name} with random weights cannot be built again: they stand in no repository")
     else:
         find = _on_hub(name, revision)[1]
         inner, is_part = read_config(_needed(find, "config.json", name), name)

@@ -7,12 +7,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from derm.classifier import Classifier
 from derm.embedding.features import read_manifest
 from derm.encoders.adapted import read_adapted
 from derm.errors import UserError
 from derm.files import read_json
 from derm.folder_digest import folder_digest
-from stages import adapt, featurize
+from stages import adapt, calibrate, featurize, package, train_head
 from tests.stages.chain import change_params, check_results, run_chain, write_checkpoint
 
 QUICK: dict[str, Any] = {"epochs": 2, "batch_size": 16, "classifier_learning_rate": 0.01, "learning_rate": 0.003}
@@ -54,6 +55,21 @@ def test_simple_cnn_from_scratch_beside_colour_texture(prepared_workspace: Path)
     adapt.main()
     featurize.main()
     assert [manifest["weights"] for manifest in read_manifest()["encoders"]] == ["none", "adapted"]
+
+
+def test_a_package_without_the_weights_says_where_they_are(prepared_workspace: Path) -> None:
+    """Over the limit they are not packed: the file is named, and nothing else is needed."""
+    folder = prepared_workspace / "weights"
+    change_params({"adapt": QUICK | {"method": "lora", "epochs": 1}, "package": {"max_encoder_mb": 0}})
+    name = write_checkpoint("siglip", folder)
+    change_params({"encoder": {"name": name, "weights": str(folder), "weights_sha256": folder_digest(folder)}})
+    for stage in (adapt, featurize, train_head, calibrate, package):
+        stage.main()
+    with pytest.raises(UserError, match=r"its weights are not here: name the file with --encoder-weights"):
+        Classifier.load()
+    shutil.rmtree(folder)
+    (encoder,) = Classifier.load(encoder_weights=[Path("models/encoder/encoder-1.safetensors")]).encoders
+    assert encoder.manifest == read_adapted()[name][0]
 
 
 def test_positions_are_trained_at_the_size_they_are_used_at(prepared_workspace: Path) -> None:
