@@ -6,9 +6,10 @@ import pytest
 import torch
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
-    """Everything here is so small that threads only wait for each other on a busy machine."""
+    """Everything here is so small that threads only wait for each other on a busy machine; for each module anew, for
+    stages that run in this process set their own number."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -33,7 +33,6 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("DERM_WORKERS", "1")
-    torch.set_num_threads(2)
     return tmp_path
 
 
